@@ -34,6 +34,25 @@ func (k SigningKey) LogValue() slog.Value { return slog.StringValue(k.redacted()
 // [SigningKey.PEM] to write it on purpose.
 func (k SigningKey) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }
 
+func (p ProviderToken) redacted() string {
+	return "provider token issued " + p.issuedAt.UTC().Format("2006-01-02T15:04:05Z") + " (redacted)"
+}
+
+// String names the time of issue and never shows the provider token.
+func (p ProviderToken) String() string { return p.redacted() }
+
+// GoString is String.
+func (p ProviderToken) GoString() string { return p.redacted() }
+
+// Format prints String for every verb.
+func (p ProviderToken) Format(s fmt.State, _ rune) { writeRedacted(s, p.redacted()) }
+
+// LogValue is String.
+func (p ProviderToken) LogValue() slog.Value { return slog.StringValue(p.redacted()) }
+
+// MarshalText is String.
+func (p ProviderToken) MarshalText() ([]byte, error) { return []byte(p.redacted()), nil }
+
 func (c Certificate) redacted() string {
 	name := c.Info.CommonName
 	if name == "" {
