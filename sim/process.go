@@ -1,0 +1,169 @@
+package sim
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"aviso.example/internal/proto"
+)
+
+// plan is what the faults want of one request, besides the ordinary.
+type plan struct {
+	fault  string // id of the fault that decided, for the recorder
+	delay  time.Duration
+	skew   time.Duration // of the clock that judges it
+	forced *verdict      // instead of the checks
+	// unanswered processes the push and keeps the answer back.
+	unanswered bool
+	shape      answer // unusual ways to send the answer
+}
+
+// process judges a complete request, records it and answers it.
+func (c *conn) process(st *stream, p plan) {
+	var v verdict
+	if p.forced != nil {
+		v = *p.forced
+	} else {
+		v, _ = c.judge(st, p.skew)
+	}
+	st.judged = true
+	switch {
+	case v.goAway:
+		c.record(st, NotProcessed, v, p.fault)
+		c.goAway(goAwayParams{debug: reasonJSON(v.reason, 0), double: true})
+		return
+	case p.unanswered && v.accepted():
+		c.count.Unanswered++
+		c.record(st, AcceptedUnanswered, v, p.fault)
+		return
+	case p.unanswered:
+		c.count.Unanswered++
+		c.record(st, NotProcessed, v, p.fault)
+		return
+	case v.accepted():
+		c.record(st, Accepted, v, p.fault)
+	default:
+		c.record(st, Rejected, v, p.fault)
+	}
+	c.adapt(&v)
+	a := p.shape
+	a.verdict = v
+	if p.delay <= 0 {
+		c.answer(st, a, true)
+	} else {
+		id := st.id
+		c.after(p.delay, func() {
+			if c.streams[id] == st && !c.swallow {
+				c.answer(st, a, true)
+			}
+		})
+	}
+	if c.overErrorLimit(&v) {
+		c.goAway(goAwayParams{last: c.maxID})
+	}
+}
+
+// adapt shrinks the stream limit after a rejection and restores it after the
+// next acceptance (observed 2016 to 2020: openradar 27870881, pushy#476).
+func (c *conn) adapt(v *verdict) {
+	if !c.srv.cfg.Guesses.ShrinkAfterRejection {
+		return
+	}
+	switch {
+	case v.accepted() && c.shrunk:
+		c.shrunk = false
+		c.setLimit(c.fullLimit)
+	case v.status >= 400 && v.status < 500 && !c.shrunk:
+		c.shrunk = true
+		c.setLimit(1)
+	}
+}
+
+// overErrorLimit counts rejections towards the disconnection Apple threatens
+// with: BadDeviceToken weighs more, 410 nothing.
+func (c *conn) overErrorLimit(v *verdict) bool {
+	limit := c.srv.cfg.Guesses.ErrorLimit
+	if c.faults.errorLimit > 0 {
+		limit = c.faults.errorLimit
+	}
+	if limit == 0 || v.accepted() || v.status == 410 || c.goingAway {
+		return false
+	}
+	if v.reason == proto.ReasonBadDeviceToken {
+		c.errorScore += c.srv.cfg.Guesses.BadDeviceTokenWeight
+	} else {
+		c.errorScore++
+	}
+	return c.errorScore >= limit
+}
+
+// record keeps a push, unless the server is lean.
+func (c *conn) record(st *stream, outcome Outcome, v verdict, fault string) {
+	switch outcome {
+	case NotProcessed:
+		c.count.NotProcessed++
+	case Accepted, AcceptedUnanswered:
+		c.count.Processed++
+	}
+	if c.srv.rec == nil {
+		return
+	}
+	r := &st.req
+	now := c.ruleNow()
+	p := Push{
+		Time: now, Connection: c.id, Stream: st.id,
+		DeviceToken: strings.ToLower(strings.TrimPrefix(r.get(fieldPath), proto.PathDevice)),
+		Topic:       r.get(fieldTopic),
+		PushType:    r.get(fieldPushType),
+		CollapseID:  r.get(fieldCollapseID),
+		ID:          c.idFor(st),
+		Header:      append([][2]string(nil), r.fields...),
+		Payload:     append(Payload(nil), st.body...),
+		Credential:  c.credentialOf(r, now),
+		Outcome:     outcome, Status: v.status, Reason: v.reason, Timestamp: v.timestamp,
+		Fate: v.fate, Fault: fault,
+	}
+	if p.Topic == "" && c.cert != nil && len(c.cert.topics) == 1 {
+		p.Topic = c.cert.topics[0]
+	}
+	p.Priority, _ = strconv.Atoi(r.get(fieldPriority))
+	if n, err := strconv.ParseInt(r.get(fieldExpiration), 10, 64); err == nil {
+		p.Expiration = &n
+	}
+	if outcome == Accepted && c.srv.cfg.Environment == Sandbox {
+		p.UniqueID = c.uniqueFor(st)
+	}
+	c.srv.rec.add(p)
+}
+
+func (c *conn) credentialOf(r *request, now time.Time) Credential {
+	if c.cert != nil {
+		return Credential{Kind: "certificate", UID: c.cert.uid, TeamID: c.cert.team}
+	}
+	value, ok := cutBearer(r.get(fieldAuthorization))
+	if !ok {
+		return Credential{Kind: "none"}
+	}
+	cred := Credential{Kind: "provider_token"}
+	pt := c.pt
+	if pt == nil || value != c.ptValue {
+		pt = c.srv.lookupToken(value)
+	}
+	if pt.kid != "" {
+		cred.KeyID, cred.TeamID = pt.kid, pt.team
+		cred.Age = now.Sub(pt.issuedAt).Seconds()
+	}
+	return cred
+}
+
+// refuseStream resets a complete request that was not processed.
+func (c *conn) refuseStream(st *stream, code http2.ErrCode, fault string) {
+	c.record(st, NotProcessed, verdict{}, fault)
+	if code == http2.ErrCodeRefusedStream {
+		c.count.Refused++
+	}
+	c.resetStream(st.id, code)
+}
