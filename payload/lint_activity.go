@@ -1,0 +1,137 @@
+package payload
+
+import "encoding/base64"
+
+// activity applies the rules about Live Activities.
+func (r *lintRun) activity(aps int) {
+	// A time in the wrong unit is wrong whatever the push type is said to be.
+	timestamp := r.time(aps, "timestamp")
+	stale := r.time(aps, "stale-date")
+	dismissal := r.time(aps, "dismissal-date")
+	r.inputs(aps)
+	event := eventOf(r.doc)
+	if event == "start" && r.Broadcast {
+		r.at(CodeActivityBroadcast, r.doc.member(aps, "event"), startOverBroadcast.Message, startOverBroadcast.Fix)
+	}
+	if r.t != PushTypeLiveActivity {
+		return
+	}
+	if !r.present(r.doc.member(aps, "timestamp")) {
+		r.missing(CodeActivityTimestamp, aps, "timestamp", "the device orders pushes by their timestamp and drops one without it",
+			"send the present time in UNIX seconds")
+	}
+	if at := r.doc.member(aps, "event"); event != "start" && event != "update" && event != "end" &&
+		(at < 0 || r.doc.nodes[at].kind == kindString || r.doc.nodes[at].kind == kindNull) {
+		r.missing(CodeActivityEvent, aps, "event", "missing, or not one of start, update, end", "send one of start, update, end")
+	}
+	if !r.present(r.doc.member(aps, "content-state")) {
+		if event == "end" {
+			r.missing(CodeActivityEndState, aps, "content-state", "without it the lock screen keeps the last state", "send the final state")
+		} else {
+			r.missing(CodeActivityContentState, aps, "content-state", "missing; the device has nothing to decode", "send the complete state")
+		}
+	}
+	r.keysByEvent(aps, event)
+	if stale > 0 && timestamp > 0 && stale <= timestamp {
+		r.at(CodeActivityStale, r.doc.member(aps, "stale-date"), "not after the timestamp, so the state is outdated on arrival",
+			"choose a later time and advance it with each update")
+	}
+	if event == "end" && dismissal-timestamp > maxDismissal.Seconds() && timestamp > 0 && dismissal < lastSecond {
+		r.at(CodeActivityDismissal, r.doc.member(aps, "dismissal-date"), "more than four hours after the end; the system removes the activity sooner",
+			"choose a time within four hours, or leave the key out")
+	}
+}
+
+// time returns a member that is a time, or 0, and judges its unit.
+func (r *lintRun) time(aps int, key string) float64 {
+	at := r.doc.member(aps, key)
+	if at < 0 || r.doc.nodes[at].kind != kindNumber {
+		return 0
+	}
+	f := r.doc.number(at)
+	switch {
+	case f > lastSecond:
+		r.at(CodeActivityMilliseconds, at, "thousands of years away", "divide by 1000: the unit is seconds")
+	case f < firstSecond && key != "dismissal-date": // there any past moment means "at once"
+		r.at(CodeActivityTime, at, "a moment before 2000; is it a duration, or seconds since 2001 as Swift counts them?",
+			"send UNIX seconds, counted from 1970")
+	}
+	return f
+}
+
+// inputs applies the rules about the two sources of updates.
+func (r *lintRun) inputs(aps int) {
+	flag, channel := r.doc.member(aps, "input-push-token"), r.doc.member(aps, "input-push-channel")
+	if r.present(flag) && r.present(channel) {
+		r.at(CodeActivityInputs, channel, "given together with input-push-token; the device refuses two forms of push input",
+			"keep the channel for broadcasts, or the flag for updates to one device")
+	}
+	if flag >= 0 && r.doc.nodes[flag].kind == kindNumber && r.doc.number(flag) != 1 {
+		r.at(CodeActivityInputFlag, flag, "input-push-token knows only the value 1", "send 1, or leave the key out")
+	}
+	if channel >= 0 && r.doc.nodes[channel].kind == kindString {
+		id := string(r.doc.text(channel))
+		_, err := base64.StdEncoding.DecodeString(id)
+		if _, unpadded := base64.RawStdEncoding.DecodeString(id); id == "" || err != nil && unpadded != nil {
+			r.at(CodeActivityInputFlag, channel, "not base64, as channel ids are", "send the id as APNs returned it in apns-channel-id")
+		}
+	}
+}
+
+// keysByEvent applies the rules about what each event needs and what it cannot
+// use.
+func (r *lintRun) keysByEvent(aps int, event string) {
+	useless := func(keys ...string) {
+		for _, key := range keys {
+			if at := r.doc.member(aps, key); at >= 0 {
+				r.at(CodeActivityEventKey, at, "means nothing for event "+event, "remove it")
+			}
+		}
+	}
+	switch event {
+	case "start":
+		for _, key := range []string{"attributes-type", "attributes", "alert"} {
+			if !r.present(r.doc.member(aps, key)) {
+				r.missing(CodeActivityStart, aps, key, "Apple requires it to start a Live Activity", "add "+key)
+			}
+		}
+		useless("dismissal-date")
+	case "update":
+		useless("attributes-type", "attributes", "input-push-token", "input-push-channel", "dismissal-date")
+	case "end":
+		useless("attributes-type", "attributes", "input-push-token", "input-push-channel")
+	}
+}
+
+// activityAlert applies the rules about the keys of a Live Activity alert,
+// whose localised texts are objects.
+func (r *lintRun) activityAlert(alert int) {
+	for i, n := range r.doc.children(alert) {
+		rule, known := findRule(activityAlertKeyRules, n.key)
+		if !known {
+			if loc, isLoc := findRule(alertKeyRules, n.key); isLoc {
+				r.at(CodeUnknownAlertKey, i, "not a key of a Live Activity alert, though one of an ordinary alert",
+					`a localised text is an object here: "title":{"loc-key":…,"loc-args":[…]}; `+loc.name+" is ignored")
+				continue
+			}
+			r.unknownKey(i, activityAlertKeyRules, CodeUnknownAlertKey, "not a key of Apple's, and ignored inside alert", "use title, body and sound")
+			continue
+		}
+		r.kindOf(i, rule.kinds)
+		if n.kind != kindObject {
+			continue
+		}
+		for j, m := range r.doc.children(i) {
+			if rule, known := findRule(locKeyRules, m.key); known {
+				r.kindOf(j, rule.kinds)
+			} else {
+				r.unknownKey(j, locKeyRules, CodeUnknownAlertKey, "not a key of a localised text", "use loc-key and loc-args")
+			}
+		}
+		args := r.doc.member(i, "loc-args")
+		r.strings(args)
+		if r.present(args) && !r.present(r.doc.member(i, "loc-key")) {
+			r.at(CodeLocArgsWithoutKey, args, "arguments without loc-key have no string to go into", "add loc-key")
+		}
+	}
+}
