@@ -75,11 +75,20 @@ type Call struct {
 	blocked    bool   // waits for flow control
 }
 
-// Link lets a Source keep calls in a doubly linked list without allocating.
+// Link is what a Source notes about a call it holds, so that it can queue calls
+// without allocating.
 type Link struct {
 	Next, Prev *Call
-	Where      int8
-	At         time.Time
+	// Where and Index say in which of the source's structures the call is, and
+	// at which place.
+	Where, Index int
+	// Conn is the connection that took the call.
+	Conn *Conn
+	// Cancelled is why the call must not be sent any more, or nil.
+	Cancelled error
+	// Due is when a delayed call comes up again, Expires when it is no longer
+	// worth sending; zero times mean now and never.
+	Due, Expires time.Time
 }
 
 // Reset forgets the answer and every trace of a connection, so that the call

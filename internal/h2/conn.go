@@ -19,7 +19,7 @@ type Source interface {
 	// Take moves up to len(into) calls to the connection and returns how many.
 	// When it returns fewer than asked for, it must call Conn.Wake once more
 	// have come. It is called with the connection locked, so it must be quick
-	// and must not call any method of the connection.
+	// and must not call any method of the connection but Wake.
 	Take(c *Conn, into []*Call) int
 }
 
