@@ -263,10 +263,7 @@ type faultSet struct {
 	mu   sync.Mutex
 	list []*activeFault
 	next int
-	seed uint64
 }
-
-func newFaultSet(seed uint64) *faultSet { return &faultSet{seed: seed} }
 
 // AddFault adds a fault and returns its id. It begins with the next request or
 // connection, or at once if Now is set.

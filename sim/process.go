@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"aviso.example/internal/proto"
 )
 
@@ -157,13 +155,4 @@ func (c *conn) credentialOf(r *request, now time.Time) Credential {
 		cred.Age = now.Sub(pt.issuedAt).Seconds()
 	}
 	return cred
-}
-
-// refuseStream resets a complete request that was not processed.
-func (c *conn) refuseStream(st *stream, code http2.ErrCode, fault string) {
-	c.record(st, NotProcessed, verdict{}, fault)
-	if code == http2.ErrCodeRefusedStream {
-		c.count.Refused++
-	}
-	c.resetStream(st.id, code)
 }

@@ -57,7 +57,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:       cfg,
 		keys:      make(map[string]*Key, len(cfg.Keys)),
 		devices:   cfg.Devices,
-		faults:    newFaultSet(cfg.Seed),
+		faults:    &faultSet{},
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 	}
