@@ -131,9 +131,9 @@ func (a *Alert) texts(e *encoder) {
 		return
 	}
 	e.open("alert")
-	e.localized(path, "title", a.Title, a.TitleLocKey, a.TitleLocArgs)
-	e.localized(path, "subtitle", a.Subtitle, a.SubtitleLocKey, a.SubtitleLocArgs)
-	e.localized(path, "body", a.Body, a.LocKey, a.LocArgs)
+	e.localized(path, &titleNames, a.Title, a.TitleLocKey, a.TitleLocArgs)
+	e.localized(path, &subtitleNames, a.Subtitle, a.SubtitleLocKey, a.SubtitleLocArgs)
+	e.localized(path, &bodyNames, a.Body, a.LocKey, a.LocArgs)
 	e.text(path, "launch-image", a.LaunchImage)
 	e.close()
 }

@@ -140,19 +140,24 @@ func (e *encoder) texts(parent, name string, list []string) {
 	e.buf = append(e.buf, ']')
 }
 
+// textNames are the keys of one text of an alert in its two forms.
+type textNames struct{ text, locKey, locArgs string }
+
+var (
+	titleNames    = textNames{"title", "title-loc-key", "title-loc-args"}
+	subtitleNames = textNames{"subtitle", "subtitle-loc-key", "subtitle-loc-args"}
+	bodyNames     = textNames{"body", "loc-key", "loc-args"}
+)
+
 // localized writes one text in its two forms: the string itself, or a key of
 // Localizable.strings with its arguments. Apple: "Specify this key instead of"
 // the string, so both at once is refused.
-func (e *encoder) localized(parent, stem, plain, locKey string, locArgs []string) {
-	keyName, argsName := "loc-key", "loc-args"
-	if stem != "body" {
-		keyName, argsName = stem+"-loc-key", stem+"-loc-args"
-	}
-	e.text(parent, stem, plain)
-	e.text(parent, keyName, locKey)
-	e.checkLocalized(parent, stem, argsName, plain, locKey, locArgs)
+func (e *encoder) localized(parent string, names *textNames, plain, locKey string, locArgs []string) {
+	e.text(parent, names.text, plain)
+	e.text(parent, names.locKey, locKey)
+	e.checkLocalized(parent, names.text, names.locArgs, plain, locKey, locArgs)
 	if len(locArgs) > 0 {
-		e.texts(parent, argsName, locArgs)
+		e.texts(parent, names.locArgs, locArgs)
 	}
 }
 

@@ -49,17 +49,17 @@ func (r *lintRun) keyOfOtherType(at int, rule keyRule) {
 			r.at(CodeBackgroundAlert, at, "a background push must not carry "+rule.name,
 				"use push type alert, or remove "+rule.name)
 		case r.in != inLiveActivity:
-			r.at(CodePresentationIgnored, at, "the system never presents "+kindName(r.t), "let the app present it, or use push type alert")
+			r.at(CodePresentationIgnored, at, "the system never presents "+pushName(r.t), "let the app present it, or use push type alert")
 		case rule.name == "sound":
 			r.at(CodeActivitySound, at, "outside the alert, where a Live Activity does not look for it", "move it into alert")
 		default:
-			r.at(CodeKeyOfOtherType, at, "means nothing for "+kindName(r.t), "remove it")
+			r.at(CodeKeyOfOtherType, at, "means nothing for "+pushName(r.t), "remove it")
 		}
 	case "content-state", "event", "attributes-type", "content-changed", "ptt-push-type":
 		r.at(CodePushTypeMismatch, at, "belongs to push type "+typeNames(rule.types),
 			"send it with that push type and its topic, or remove it")
 	default:
-		r.at(CodeKeyOfOtherType, at, "means nothing for "+kindName(r.t)+"; it belongs to "+typeNames(rule.types), "remove it")
+		r.at(CodeKeyOfOtherType, at, "means nothing for "+pushName(r.t)+"; it belongs to "+typeNames(rule.types), "remove it")
 	}
 }
 
@@ -122,7 +122,7 @@ func (r *lintRun) withoutAPS() {
 			r.at(CodePushTypeMismatch, mdm, "belongs to push type mdm", "send it with push type mdm and the topic of its certificate")
 		}
 	}
-	r.missing(CodeAPSMissing, 0, "aps", kindName(r.t)+" without aps does nothing", fix)
+	r.missing(CodeAPSMissing, 0, "aps", pushName(r.t)+" without aps does nothing", fix)
 }
 
 // nestedAPS finds the first aps that is an object and not at the top, or -1.

@@ -47,7 +47,7 @@ func (r *lintRun) priority(rule proto.TypeRule) {
 			`Apple: "Always use priority 5. Using priority 10 is an error."`, "use priority 5")
 	case rule.Priorities != nil && !slices.Contains(rule.Priorities, p):
 		r.header(CodePriorityUnusual, proto.FieldPriority,
-			fmt.Sprintf("priority %d is not one Apple gives for %s", p, kindName(r.t)), fmt.Sprintf("use %d", rule.DefaultPriority))
+			fmt.Sprintf("priority %d is not one Apple gives for %s", p, pushName(r.t)), fmt.Sprintf("use %d", rule.DefaultPriority))
 	}
 }
 
@@ -70,7 +70,7 @@ func (r *lintRun) expiration(rule proto.TypeRule) {
 		r.header(CodeExpirationPast, proto.FieldExpiration, "the moment has passed", "use 0 for one attempt, or a later moment")
 	case rule.ExpireAtOnce && at > r.Now.Add(immediate).Unix():
 		r.header(CodeExpirationLong, proto.FieldExpiration,
-			fmt.Sprintf("%s would still arrive when it has lost its meaning", kindName(r.t)), "use 0, or a few seconds")
+			"the push would still arrive when it has lost its meaning", "use 0, or a few seconds")
 	}
 }
 
@@ -93,13 +93,13 @@ func (r *lintRun) topic(rule proto.TypeRule, known bool) {
 		// The path names the app; apns-topic is not used.
 	case !strings.HasSuffix(r.Topic, rule.TopicSuffix):
 		r.header(CodeTopicSuffix, proto.FieldTopic,
-			fmt.Sprintf("the topic of %s ends in %s", kindName(r.t), rule.TopicSuffix),
+			fmt.Sprintf("the topic of %s ends in %s", pushName(r.t), rule.TopicSuffix),
 			"append "+rule.TopicSuffix+" to the bundle identifier")
 	case rule.TopicSuffix == "":
 		for _, other := range proto.TypeRules {
 			if other.TopicSuffix != "" && strings.HasSuffix(r.Topic, other.TopicSuffix) {
 				r.header(CodeTopicUnexpected, proto.FieldTopic,
-					fmt.Sprintf("the topic ends in %s, like that of %s", other.TopicSuffix, kindName(other.Type)),
+					fmt.Sprintf("the topic ends in %s, like that of %s", other.TopicSuffix, pushName(other.Type)),
 					"use the bare bundle identifier, or the other push type")
 			}
 		}

@@ -90,12 +90,14 @@ func (e *encoder) activityAlert(a *LiveActivityAlert, withoutText string) {
 }
 
 func (e *encoder) activityText(parent, name, plain, locKey string, locArgs []string) {
-	path := parent + "/" + name
-	e.checkLocalized(parent, name, name+"/loc-args", plain, locKey, locArgs)
+	if len(locArgs) > 0 || locKey != "" {
+		e.checkLocalized(parent, name, name+"/loc-args", plain, locKey, locArgs)
+	}
 	if locKey == "" {
 		e.text(parent, name, plain)
 		return
 	}
+	path := parent + "/" + name
 	e.open(name)
 	e.text(path, "loc-key", locKey)
 	if len(locArgs) > 0 {

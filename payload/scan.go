@@ -266,37 +266,6 @@ func (s *scanner) container(at, depth int) *syntaxError {
 	}
 }
 
-// findDuplicates compares pairs in small objects and uses a set in large ones,
-// so that no payload takes quadratic time.
-func (s *scanner) findDuplicates(at int) {
-	const small = 12
-	count := 0
-	for range s.document.children(at) {
-		count++
-	}
-	var seen map[string]struct{}
-	if count > small {
-		seen = make(map[string]struct{}, count)
-	}
-	for i, n := range s.document.children(at) {
-		twice := false
-		if seen != nil {
-			_, twice = seen[string(n.key)]
-			seen[string(n.key)] = struct{}{}
-		} else {
-			for j, earlier := range s.document.children(at) {
-				if j == i {
-					break
-				}
-				twice = twice || bytes.Equal(earlier.key, n.key)
-			}
-		}
-		if twice {
-			s.fault(CodeDuplicateKey, i, int(n.keyStart))
-		}
-	}
-}
-
 // str reads a string, whose opening quote is next, and returns it decoded. The
 // result shares memory with src when there is nothing to decode.
 func (s *scanner) str(at int) ([]byte, *syntaxError) {

@@ -105,6 +105,37 @@ func keyName(key []byte, limit int) string {
 	return s
 }
 
+// findDuplicates compares pairs in small objects and uses a set in large ones,
+// so that no payload takes quadratic time.
+func (s *scanner) findDuplicates(at int) {
+	const small = 12
+	count := 0
+	for range s.children(at) {
+		count++
+	}
+	var seen map[string]struct{}
+	if count > small {
+		seen = make(map[string]struct{}, count)
+	}
+	for i, n := range s.children(at) {
+		twice := false
+		if seen != nil {
+			_, twice = seen[string(n.key)]
+			seen[string(n.key)] = struct{}{}
+		} else {
+			for j, earlier := range s.children(at) {
+				if j == i {
+					break
+				}
+				twice = twice || bytes.Equal(earlier.key, n.key)
+			}
+		}
+		if twice {
+			s.fault(CodeDuplicateKey, i, int(n.keyStart))
+		}
+	}
+}
+
 // decode turns the inside of a JSON string into UTF-8. Halves of surrogate
 // pairs and bytes that are not UTF-8 become U+FFFD, as in encoding/json.
 func decode(raw []byte) []byte {

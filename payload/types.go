@@ -101,3 +101,11 @@ func kindName(t PushType) string {
 	}
 	return strconv.Quote(string(t)) + " payload"
 }
+
+// pushName is how findings call a push type, none of which is ever data.
+func pushName(t PushType) string {
+	if t == "" {
+		return "a push"
+	}
+	return "push type " + string(t)
+}
