@@ -93,16 +93,12 @@ func keyName(key []byte, limit int) string {
 		}
 		s = s[:limit] + "…"
 	}
-	quoted := strconv.Quote(s)
-	if quoted[1:len(quoted)-1] != s {
-		return strings.ToValidUTF8(strings.Map(func(r rune) rune {
-			if !strconv.IsPrint(r) {
-				return utf8.RuneError
-			}
-			return r
-		}, s), "\ufffd")
-	}
-	return s
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 }
 
 // findDuplicates compares pairs in small objects and uses a set in large ones,
