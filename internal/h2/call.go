@@ -185,6 +185,9 @@ type ProtocolError struct {
 	Detail string
 }
 
+// NotHTTP2 says that the peer does not speak HTTP/2 at all.
+func (e *ProtocolError) NotHTTP2() bool { return e.Code == http2.ErrCodeHTTP11Required }
+
 // Error names the code and the rule that was broken.
 func (e *ProtocolError) Error() string {
 	return fmt.Sprintf("the peer broke HTTP/2 (%v): %s", e.Code, e.Detail)

@@ -1,0 +1,212 @@
+package apns
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"aviso.example/auth"
+	"aviso.example/internal/h2"
+	"aviso.example/internal/pool"
+	"aviso.example/internal/proto"
+)
+
+// Client sends notifications to one APNs environment under one identity. It is
+// safe for concurrent use; make one and keep it, since connections are meant to
+// live for hours to days.
+type Client struct {
+	cfg   Config
+	where endpoint
+	pool  *pool.Pool
+	heads heads
+	slots chan struct{} // Config.MaxInFlight
+	jobs  sync.Pool     // of *job
+
+	open    atomic.Int64 // notifications without an outcome
+	closing atomic.Bool
+	idle    chan struct{} // has room for one: open may have become zero while closing
+}
+
+// connection is what the client notes about each connection, as its h2.Owner.
+type connection struct {
+	pin *auth.Pin
+	// current is the provider token in use, for the answers that speak of it.
+	current atomic.Pointer[auth.ProviderToken]
+}
+
+// New makes a client. It checks the whole Config and reports every problem at
+// once; it opens no connection before the first notification.
+func New(cfg Config) (*Client, error) {
+	cfg, where, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg: cfg, where: where,
+		slots: make(chan struct{}, cfg.MaxInFlight),
+		idle:  make(chan struct{}, 1),
+	}
+	c.heads.certificate = cfg.Certificate
+	c.jobs.New = func() any { return newJob(c) }
+	c.pool = pool.New(pool.Config{
+		Dial:      newDialler(cfg, where).connect,
+		Setup:     c.setup,
+		Done:      c.done,
+		Permanent: permanent,
+		Event:     c.connectionEvent,
+		MaxConns:  cfg.MaxConnections, ConnectWait: cfg.ConnectWait,
+	})
+	return c, nil
+}
+
+// setup prepares a connection that has just been made: its constant fields and,
+// with provider tokens, the rule by which they change.
+func (c *Client) setup() (h2.Config, error) {
+	conn := &connection{}
+	cfg := h2.Config{
+		Keep:           []string{proto.FieldID, proto.FieldUniqueID, proto.FieldRetryAfter},
+		RequestTimeout: c.cfg.RequestTimeout,
+		Owner:          conn,
+	}
+	authority := h2.Field{Name: ":authority", Value: []byte(c.where.authority())}
+	cfg.Common = []h2.Field{authority}
+	if c.cfg.ProviderTokens == nil {
+		return cfg, nil
+	}
+	conn.pin = c.cfg.ProviderTokens.Pin()
+	use := func(p *auth.ProviderToken) []h2.Field {
+		conn.current.Store(p)
+		return []h2.Field{authority, {Name: proto.FieldAuthorization, Value: []byte(p.Authorization())}}
+	}
+	first, _, err := conn.pin.Token()
+	if err != nil {
+		return cfg, &ConnectError{Stage: "credential", Address: c.where.address(), Err: err}
+	}
+	cfg.Common = use(first)
+	cfg.Refresh = func() []h2.Field {
+		next, changed, err := conn.pin.Token()
+		if err != nil || !changed {
+			return nil // an old one that APNs refuses is dealt with when it does
+		}
+		return use(next)
+	}
+	return cfg, nil
+}
+
+// Push sends one notification and waits for its outcome. The error is nil if
+// APNs accepted it, otherwise a *RejectedError, *NotSentError or *UnknownError;
+// see the package comment.
+//
+// It waits while Config.MaxInFlight notifications are under way, and gives up
+// when ctx is done: a notification that was not written by then is NotSent, one
+// that was is Unknown. Without a deadline in ctx, Config.Timeout applies.
+func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		select {
+		case c.slots <- struct{}{}:
+		case <-ctx.Done():
+			return Receipt{ID: n.ID}, &NotSentError{Receipt: Receipt{ID: n.ID}, Cause: context.Cause(ctx)}
+		}
+	}
+	defer func() { <-c.slots }()
+
+	j := c.jobs.Get().(*job)
+	now := time.Now()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = now.Add(c.cfg.Timeout)
+	}
+	c.open.Add(1)
+	if err := j.prepare(n, now, deadline); err != nil {
+		c.finish(j, err)
+		<-j.done
+	} else if err := ctx.Err(); err != nil {
+		c.finish(j, &NotSentError{Cause: context.Cause(ctx)})
+		<-j.done
+	} else {
+		c.submit(j)
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			c.pool.Cancel(&j.call, context.Cause(ctx))
+			<-j.done
+		}
+	}
+	receipt, err := j.receipt(), j.err
+	j.release()
+	c.jobs.Put(j)
+	return receipt, err
+}
+
+// submit hands a job to the pool, or ends it if the client is closing.
+func (c *Client) submit(j *job) {
+	if c.closing.Load() {
+		c.finish(j, &NotSentError{Cause: ErrClosed})
+		return
+	}
+	c.pool.Submit(&j.call)
+}
+
+// Close stops taking notifications, waits until those under way have their
+// outcome or ctx is done, and closes all connections. What is still waiting
+// when ctx is done becomes NotSent, what was written and not answered Unknown;
+// Close then returns the context's error. A PushAll that is still running gets
+// NotSent for the rest of its input.
+func (c *Client) Close(ctx context.Context) error {
+	c.closing.Store(true)
+	var err error
+	for c.open.Load() > 0 && err == nil {
+		select {
+		case <-c.idle:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	// When nothing is under way, connections need no more than a moment to say
+	// goodbye; when ctx is done, there is no time for that.
+	grace, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), farewell, ErrClosed)
+	if err != nil {
+		cancel()
+	}
+	defer cancel()
+	if perr := c.pool.Close(grace); perr != nil && !errors.Is(perr, ErrClosed) && !errors.Is(perr, context.Canceled) {
+		err = errors.Join(err, perr)
+	}
+	return err
+}
+
+// farewell bounds the GOAWAY at the end.
+const farewell = time.Second
+
+// Stats is a snapshot of a client.
+type Stats struct {
+	// Waiting notifications have no stream yet, Delayed ones wait for their
+	// next attempt, Open ones have no outcome yet, whatever the cause.
+	Waiting, Delayed, Open int
+	// Connections are open now; Streams is how many requests they have under
+	// way, StreamLimit how many APNs allows them.
+	Connections, Streams, StreamLimit int
+	// Dials and DialFailures count attempts to connect.
+	Dials, DialFailures uint64
+}
+
+// Stats returns a snapshot. It is cheap enough to be asked every second.
+func (c *Client) Stats() Stats {
+	p := c.pool.Stats()
+	s := Stats{
+		Waiting: p.Queued, Delayed: p.Delayed, Open: int(c.open.Load()),
+		Connections: len(p.Conns), Dials: p.Dials, DialFailures: p.DialFailures,
+	}
+	for _, conn := range p.Conns {
+		s.Streams += conn.Open
+		s.StreamLimit += conn.Limit
+	}
+	return s
+}
+
+// Endpoint returns host and port that the client connects to.
+func (c *Client) Endpoint() string { return c.where.address() }

@@ -1,0 +1,325 @@
+package apns
+
+import (
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"aviso.example/auth"
+	"aviso.example/internal/h2"
+	"aviso.example/internal/pool"
+)
+
+const (
+	// resendsAtOnce is how often a notification that was not processed goes
+	// out again without a pause; a peer that refuses more often than that is
+	// given time.
+	resendsAtOnce = 2
+	// resendPause is the first pause after that; it doubles up to a second.
+	resendPause = 20 * time.Millisecond
+	// retryPause is the first pause after 429 and 5xx; it doubles. Apple asks
+	// for 15 minutes after a 5xx, which only callers with long deadlines can
+	// grant; see maxRetryPause.
+	retryPause    = time.Second
+	maxRetryPause = 15 * time.Minute
+)
+
+// done takes calls that have ended from the pool and settles what becomes of
+// their notifications. It runs on the goroutines of the connections.
+func (c *Client) done(calls []*h2.Call) {
+	var ended endedJobs
+	for _, call := range calls {
+		j := call.Owner.(*job)
+		if err, over := c.settle(j); over {
+			c.end(j, err)
+			ended.add(j)
+		}
+	}
+	ended.flush()
+}
+
+// finish ends a job that is not with the pool.
+func (c *Client) finish(j *job, err error) {
+	c.end(j, err)
+	var ended endedJobs
+	ended.add(j)
+	ended.flush()
+}
+
+// end notes the outcome and tells the hook.
+func (c *Client) end(j *job, err error) {
+	switch e := err.(type) {
+	case *RejectedError:
+		e.Receipt = j.receipt()
+	case *NotSentError:
+		e.Receipt = j.receipt()
+	case *UnknownError:
+		e.Receipt = j.receipt()
+	}
+	j.err = err
+	if c.cfg.Hooks.OnOutcome != nil {
+		c.cfg.Hooks.OnOutcome(j.n, OutcomeEvent{OutcomeOf(err), j.receipt(), err, time.Since(j.begun)})
+	}
+	if c.open.Add(-1) == 0 && c.closing.Load() {
+		select {
+		case c.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settle decides what an ended call means. Either the notification is over, with
+// the error it ends with, or it has been handed to the pool again; then the job
+// must not be touched any more.
+func (c *Client) settle(j *job) (err error, over bool) {
+	call := &j.call
+	f, _ := call.Err.(*h2.Failure)
+	if f == nil {
+		j.attempts++
+		j.uniqueID = call.Kept[1]
+		if call.Status == http.StatusOK {
+			return nil, true
+		}
+		return c.rejected(j)
+	}
+	if f.NotProcessed {
+		return c.notProcessed(j, f)
+	}
+	j.attempts++
+	cause := translate(f.Cause)
+	if (j.n.ResendUnknown || c.cfg.ResendUnknown) && j.attempts < c.cfg.MaxAttempts {
+		j.unsure = cause
+		if c.again(j, 0, RetryEvent{Attempt: j.attempts, Err: cause}) {
+			return nil, false
+		}
+	}
+	return &UnknownError{Cause: cause}, true
+}
+
+// again hands a job to the pool once more, unless its time would be up by then.
+func (c *Client) again(j *job, delay time.Duration, e RetryEvent) bool {
+	expires := j.call.Link.Expires
+	if delay > 0 && !expires.IsZero() && !time.Now().Add(delay).Before(expires) {
+		return false
+	}
+	n := j.n
+	if !c.pool.Again(&j.call, delay) {
+		return false
+	}
+	if c.cfg.Hooks.OnRetry != nil {
+		e.Delay = delay
+		c.cfg.Hooks.OnRetry(n, e)
+	}
+	return true
+}
+
+// notProcessed deals with a call that the peer certainly did not act upon.
+func (c *Client) notProcessed(j *job, f *h2.Failure) (error, bool) {
+	cause := translate(f.Cause)
+	reason := goAwayReason(f.Cause)
+	if sendable(f.Cause) && !permanent(f.Cause) {
+		delay := time.Duration(0)
+		if j.resends++; j.resends > resendsAtOnce {
+			delay = jitter(min(time.Second, resendPause<<min(10, j.resends-resendsAtOnce-1)))
+		}
+		if c.again(j, delay, RetryEvent{Attempt: j.attempts + j.resends, Reason: reason, Err: cause}) {
+			return nil, false
+		}
+	}
+	switch {
+	case j.unsure != nil:
+		// An earlier attempt may have been taken; that this one was not does
+		// not change it.
+		return &UnknownError{Cause: errors.Join(j.unsure, cause)}, true
+	case j.rejected != nil:
+		return j.rejected, true // the last thing APNs itself had to say
+	}
+	return &NotSentError{Reason: reason, Cause: cause}, true
+}
+
+// sendable says that a failure does not stand in the way of another attempt.
+func sendable(cause error) bool {
+	switch cause.(type) {
+	case *h2.GoAwayError, *h2.ResetError:
+		return true
+	case *pool.WaitError:
+		return false
+	}
+	for _, final := range []error{pool.ErrClosed, pool.ErrExpired, h2.ErrHeaderTooLarge} {
+		if errors.Is(cause, final) {
+			return false
+		}
+	}
+	// Whatever ended a connection may pass; a cancelled call does not come
+	// back, since the pool remembers.
+	return true
+}
+
+// rejected deals with an answer that is not 200.
+func (c *Client) rejected(j *job) (error, bool) {
+	e := parseRejection(&j.call)
+	conn := j.call.Conn()
+	retry := RetryEvent{Attempt: j.attempts, Status: e.Status, Reason: e.Reason}
+	switch e.Reason {
+	case ReasonExpiredProviderToken:
+		// The connection stays unusable even with a new provider token (pushy
+		// closes it too), so both are replaced.
+		if used := usedToken(conn); used != nil {
+			_, err := c.cfg.ProviderTokens.Renew(used)
+			c.pool.Retire(conn)
+			if err != nil {
+				e.Cause = err
+			} else if !j.renewed {
+				j.renewed = true
+				if c.again(j, 0, retry) {
+					return nil, false
+				}
+			}
+		}
+	case ReasonUnrelatedKeyIDInToken:
+		c.pool.Retire(conn)
+		if !j.renewed {
+			j.renewed = true
+			if c.again(j, 0, retry) {
+				return nil, false
+			}
+		}
+	case ReasonTooManyProviderTokenUpdates:
+		// Such a connection stays unusable for a while; another one may lead to
+		// another server.
+		c.pool.Retire(conn)
+	case ReasonIdleTimeout, ReasonShutdown:
+		c.pool.Retire(conn)
+		if j.attempts == 1 && c.again(j, 0, retry) {
+			return nil, false
+		}
+	}
+	info := e.Reason.Info(e.Status)
+	if (info.Action == RetryLater || info.Action == SlowDown) && j.attempts < c.cfg.MaxAttempts {
+		delay := jitter(min(maxRetryPause, retryPause<<min(20, j.attempts-1)))
+		if e.RetryAfter > 0 {
+			delay = e.RetryAfter
+		}
+		j.rejected = e
+		if c.again(j, delay, retry) {
+			return nil, false
+		}
+	}
+	if j.unsure != nil && info.Action != FixRequest && info.Action != DropDeviceToken {
+		// This attempt failed for reasons that the unanswered one need not have
+		// met.
+		return &UnknownError{Cause: errors.Join(j.unsure, e)}, true
+	}
+	return e, true
+}
+
+// usedToken returns the provider token a connection uses now. An answer to a
+// request that was sent before a change speaks of the one before; renewing
+// twice is prevented by the source, which compares.
+func usedToken(conn *h2.Conn) *auth.ProviderToken {
+	if conn == nil {
+		return nil
+	}
+	own, ok := conn.Owner().(*connection)
+	if !ok {
+		return nil
+	}
+	return own.current.Load()
+}
+
+// jitter spreads a pause over its upper half, so that notifications that failed
+// together do not come back together.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// parseRejection reads an answer like {"reason":"Unregistered","timestamp":…}.
+func parseRejection(call *h2.Call) *RejectedError {
+	e := &RejectedError{Status: call.Status}
+	var body struct {
+		Reason    string `json:"reason"`
+		Timestamp int64  `json:"timestamp"` // milliseconds
+	}
+	// An answer that is no JSON has no reason; its status still counts.
+	if json.Unmarshal(call.Data, &body) == nil {
+		e.Reason = Reason(body.Reason)
+		if body.Timestamp > 0 && call.Status == http.StatusGone {
+			e.Since = time.UnixMilli(body.Timestamp)
+		}
+	}
+	if seconds, err := strconv.Atoi(call.Kept[2]); err == nil && seconds > 0 && seconds < 24*3600 {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return e
+}
+
+// translate turns what lower layers say into words of this package.
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pool.ErrClosed), errors.Is(err, h2.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, h2.ErrTimeout):
+		return ErrTimeout
+	case errors.Is(err, pool.ErrExpired):
+		if w, ok := errors.AsType[*pool.WaitError](err); ok {
+			return errors.Join(ErrNoTime, translate(w.Last))
+		}
+		return ErrNoTime
+	}
+	if w, ok := errors.AsType[*pool.WaitError](err); ok {
+		return translate(w.Last)
+	}
+	if g, ok := errors.AsType[*h2.GoAwayError](err); ok {
+		return &GoAwayError{Reason: goAwayReason(err), Code: g.Code.String(), LastStreamID: g.LastStreamID, Debug: string(g.Debug)}
+	}
+	return err
+}
+
+// GoAwayError is APNs ending a connection. It reaches callers when the
+// notification could not be sent elsewhere, and hooks always.
+type GoAwayError struct {
+	// Reason is Apple's word, if the debug data held one.
+	Reason Reason
+	// Code is the HTTP/2 error code's name (RFC 9113 section 7). NO_ERROR does
+	// not mean that nothing is wrong: APNs uses it for refused certificates.
+	Code         string
+	LastStreamID uint32
+	// Debug is the debug data: JSON, plain text or nothing.
+	Debug string
+}
+
+// Error gives code and debug data.
+func (e *GoAwayError) Error() string {
+	s := "APNs ended the connection with GOAWAY (" + e.Code
+	if e.Debug != "" {
+		s += ", " + strconv.Quote(e.Debug)
+	}
+	return s + ")"
+}
+
+// Unwrap returns Reason, if there is one.
+func (e *GoAwayError) Unwrap() error {
+	if e.Reason == "" {
+		return nil
+	}
+	return e.Reason
+}
+
+// goAwayReason returns the reason in GOAWAY's debug data, which is JSON, plain
+// text or empty.
+func goAwayReason(err error) Reason {
+	g, ok := errors.AsType[*h2.GoAwayError](err)
+	if !ok {
+		return ""
+	}
+	var body struct {
+		Reason string `json:"reason"`
+	}
+	if json.Unmarshal(g.Debug, &body) != nil {
+		return ""
+	}
+	return Reason(body.Reason)
+}

@@ -1,0 +1,358 @@
+package apns
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"aviso.example/internal/proto"
+)
+
+// PushType is the value of apns-push-type. The zero value means alert, or no
+// push type at all for Wallet passes and Safari websites, which have none.
+type PushType = proto.PushType
+
+// The eleven push types ("Sending notification requests to APNs").
+const (
+	PushTypeAlert        = proto.PushTypeAlert
+	PushTypeBackground   = proto.PushTypeBackground
+	PushTypeComplication = proto.PushTypeComplication
+	PushTypeControls     = proto.PushTypeControls
+	PushTypeFileProvider = proto.PushTypeFileProvider
+	PushTypeLiveActivity = proto.PushTypeLiveActivity
+	PushTypeLocation     = proto.PushTypeLocation
+	PushTypeMDM          = proto.PushTypeMDM
+	PushTypePushToTalk   = proto.PushTypePushToTalk
+	PushTypeVoIP         = proto.PushTypeVoIP
+	PushTypeWidgets      = proto.PushTypeWidgets
+)
+
+// Priority is the value of apns-priority. The zero value means what the push
+// type asks for: 5 for background, else 10.
+type Priority = proto.Priority
+
+// The three priorities.
+const (
+	PriorityImmediate = proto.PriorityImmediate // 10: at once
+	PriorityConserve  = proto.PriorityConserve  // 5: mind the device's power
+	PriorityPower     = proto.PriorityPower     // 1: never wake the device
+)
+
+// Expiration says how long APNs may keep trying. The zero value leaves it to
+// APNs, which stores a notification for at most 30 days; for VoIP and
+// push-to-talk it means ExpireImmediately, as Apple advises, since a late call
+// is worse than none.
+type Expiration struct {
+	at    int64
+	state expirationState
+}
+
+type expirationState uint8
+
+const (
+	expirationUnset expirationState = iota
+	expirationAtOnce
+	expirationAt
+	expirationStored
+)
+
+var (
+	// ExpireImmediately asks for one attempt and no storage (apns-expiration
+	// 0).
+	ExpireImmediately = Expiration{state: expirationAtOnce}
+	// ExpireByStoragePolicy sends no apns-expiration, whatever the push type.
+	ExpireByStoragePolicy = Expiration{state: expirationStored}
+)
+
+// ExpireAt asks APNs to try until t. Seconds count; a time in the past is
+// refused before sending, and one in 1970 with the likely mistake.
+func ExpireAt(t time.Time) Expiration {
+	return Expiration{at: t.Unix(), state: expirationAt}
+}
+
+// ExpireAtUnix is ExpireAt for the value of apns-expiration: UNIX seconds, or 0
+// for ExpireImmediately.
+func ExpireAtUnix(seconds int64) Expiration {
+	if seconds == 0 {
+		return ExpireImmediately
+	}
+	return Expiration{at: seconds, state: expirationAt}
+}
+
+// Time returns the time set with ExpireAt; ok is false for the other states.
+func (e Expiration) Time() (t time.Time, ok bool) {
+	if e.state != expirationAt {
+		return time.Time{}, false
+	}
+	return time.Unix(e.at, 0), true
+}
+
+// Notification is one push to one device. It must not be changed between
+// handing it in and its outcome.
+type Notification struct {
+	// DeviceToken is the device token in hexadecimal digits, as the app
+	// received it. Apple asks to assume no length; 64 digits are usual.
+	DeviceToken string
+	// Payload is a JSON object of at most 4096 bytes, 5120 for VoIP. Package
+	// payload builds and checks it.
+	Payload []byte
+
+	// PushType: see its zero value.
+	PushType PushType
+	// BundleID is the app's bundle identifier, to which the suffix of the push
+	// type is added to make the topic. Empty means Config.BundleID.
+	BundleID string
+	// Topic, if set, is sent as it is and must fit the push type. It is for
+	// MDM, Wallet and Safari, whose topics are not made from a bundle
+	// identifier.
+	Topic string
+	// Priority: see its zero value.
+	Priority Priority
+	// Expiration: see its zero value.
+	Expiration Expiration
+	// CollapseID, at most 64 bytes, makes this notification replace an earlier
+	// one with the same CollapseID on the device.
+	CollapseID string
+	// ID is the apns-id; the client makes one if it is zero. It stays the same
+	// when the notification is sent again.
+	ID ID
+
+	// ResendUnknown allows another attempt when no answer came, at the risk of
+	// a duplicate. See also Config.ResendUnknown.
+	ResendUnknown bool
+	// Tag is for the caller; it comes back with the Result.
+	Tag any
+}
+
+// topic derives the topic, or says what contradicts what.
+func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic string, problem *Problem) {
+	if n.BundleID != "" {
+		bundleID = n.BundleID
+	}
+	switch {
+	case n.Topic != "":
+		if rule != nil && rule.TopicSuffix != "" && !strings.HasSuffix(n.Topic, rule.TopicSuffix) {
+			return "", &Problem{"Topic", fmt.Sprintf("has to end in %q for push type %s; or set BundleID instead, and the suffix is added", rule.TopicSuffix, rule.Type)}
+		}
+		if rule != nil && rule.Type == PushTypeMDM && !strings.HasPrefix(n.Topic, proto.TopicPrefixMDM) {
+			return "", &Problem{"Topic", fmt.Sprintf("has to begin with %q for push type mdm: it is the UID of the MDM certificate's subject", proto.TopicPrefixMDM)}
+		}
+		if rule != nil && rule.TopicSuffix == "" && rule.Type != PushTypeMDM {
+			for _, other := range proto.TypeRules {
+				if other.TopicSuffix != "" && strings.HasSuffix(n.Topic, other.TopicSuffix) {
+					return "", &Problem{"Topic", fmt.Sprintf("ends in %q, which belongs to push type %s, but the push type is %s", other.TopicSuffix, other.Type, rule.Type)}
+				}
+			}
+		}
+		return n.Topic, checkTopic("Topic", n.Topic)
+	case rule != nil && rule.Type == PushTypeMDM:
+		return "", &Problem{"Topic", "is needed for push type mdm: the UID of the MDM certificate's subject, which begins with " + proto.TopicPrefixMDM}
+	case bundleID == "":
+		return "", &Problem{"BundleID", "is missing, here and in Config: it is the app's bundle identifier, like com.example.app"}
+	}
+	if problem := checkTopic("BundleID", bundleID); problem != nil {
+		return "", problem
+	}
+	if rule == nil || rule.TopicSuffix == "" {
+		return bundleID, nil
+	}
+	if strings.HasSuffix(bundleID, rule.TopicSuffix) {
+		return "", &Problem{"BundleID", fmt.Sprintf("already ends in %q, which is added for push type %s; give the plain bundle identifier, or use Topic", rule.TopicSuffix, rule.Type)}
+	}
+	return bundleID + rule.TopicSuffix, nil
+}
+
+// checkTopic looks for what can never be a topic. What bundle identifiers may
+// look like is for Apple to say.
+func checkTopic(field, topic string) *Problem {
+	for i := range len(topic) {
+		switch b := topic[i]; {
+		case b == '<' || b == '>':
+			return &Problem{field, "has angle brackets; a placeholder was probably not replaced"}
+		case b <= ' ' || b >= 0x7f:
+			return &Problem{field, fmt.Sprintf("has a space, control or non-ASCII character at position %d", i+1)}
+		}
+	}
+	if !strings.Contains(topic, ".") {
+		return &Problem{field, "has no dot; a bundle identifier looks like com.example.app"}
+	}
+	if len(topic) > 255 {
+		return &Problem{field, fmt.Sprintf("has %d bytes; bundle identifiers have at most 155", len(topic))}
+	}
+	return nil
+}
+
+// usual is what n.PushType stands for.
+func (n *Notification) usual() PushType {
+	if n.PushType != "" {
+		return n.PushType
+	}
+	topic := n.Topic
+	if topic == "" {
+		topic = n.BundleID
+	}
+	if strings.HasPrefix(topic, proto.TopicPrefixPass) || strings.HasPrefix(topic, proto.TopicPrefixWebsite) {
+		return ""
+	}
+	return PushTypeAlert
+}
+
+// checkHead checks what goes into the shared part of the header section and
+// returns it.
+func (n *Notification) checkHead(bundleID string) (topic string, pushType PushType, priority Priority, problems []Problem) {
+	pushType = n.usual()
+	var rule *proto.TypeRule
+	if r, ok := proto.RuleFor(pushType); ok {
+		rule = &r
+	} else if pushType != "" {
+		problems = append(problems, Problem{"PushType", fmt.Sprintf("is not one of Apple's eleven push types%s", didYouMean(pushType))})
+	}
+	topic, problem := n.topic(bundleID, rule)
+	if problem != nil {
+		problems = append(problems, *problem)
+	}
+	priority = n.Priority
+	switch {
+	case priority == 0 && rule != nil:
+		priority = rule.DefaultPriority
+	case priority == 0:
+	case priority != 10 && priority != 5 && priority != 1:
+		problems = append(problems, Problem{"Priority", "has to be 10, 5 or 1"})
+	case rule != nil && rule.Priorities != nil && !contains(rule.Priorities, priority):
+		problems = append(problems, Problem{"Priority", fmt.Sprintf("%d is an error with push type %s; leave it out, or use %s", priority, rule.Type, join(rule.Priorities))})
+	}
+	return topic, pushType, priority, problems
+}
+
+func contains(list []Priority, p Priority) bool {
+	for _, q := range list {
+		if p == q {
+			return true
+		}
+	}
+	return false
+}
+
+func join(list []Priority) string {
+	s := ""
+	for i, p := range list {
+		if i > 0 {
+			s += " or "
+		}
+		s += strconv.Itoa(int(p))
+	}
+	return s
+}
+
+func didYouMean(t PushType) string {
+	for _, r := range proto.TypeRules {
+		if strings.EqualFold(string(r.Type), string(t)) {
+			return fmt.Sprintf("; did you mean %q? Case matters", r.Type)
+		}
+	}
+	if strings.EqualFold(string(t), "silent") {
+		return "; silent notifications are called background"
+	}
+	return ""
+}
+
+// checkRest checks what differs from notification to notification. It runs for
+// each of millions, so it looks at each byte once and allocates only problems.
+func (n *Notification) checkRest(pushType PushType, now time.Time) (problems []Problem) {
+	if p := checkDeviceToken(n.DeviceToken); p != nil {
+		problems = append(problems, *p)
+	}
+	limit := proto.MaxPayload
+	if pushType == PushTypeVoIP {
+		limit = proto.MaxPayloadVoIP
+	}
+	switch size := len(n.Payload); {
+	case size == 0:
+		problems = append(problems, Problem{"Payload", "is empty; the least there is is {}"})
+	case size > limit:
+		problems = append(problems, Problem{"Payload", fmt.Sprintf("has %d bytes; the limit is %d. payload.Shorten trims the alert to fit", size, limit)})
+	case !looksLikeObject(n.Payload):
+		problems = append(problems, Problem{"Payload", "is not a JSON object: it has to begin with { and end with }"})
+	}
+	if len(n.CollapseID) > proto.MaxCollapseID {
+		problems = append(problems, Problem{"CollapseID", fmt.Sprintf("has %d bytes; the limit is %d bytes, not characters", len(n.CollapseID), proto.MaxCollapseID)})
+	} else if n.CollapseID != "" && !isFieldValue(n.CollapseID) {
+		problems = append(problems, Problem{"CollapseID", "has a control character or begins or ends with a space, which no header field can hold"})
+	}
+	if n.Expiration.state == expirationAt {
+		if p := checkExpiration(n.Expiration.at, now.Unix()); p != "" {
+			problems = append(problems, Problem{"Expiration", p})
+		}
+	}
+	return problems
+}
+
+func checkDeviceToken(s string) *Problem {
+	if s == "" {
+		return &Problem{"DeviceToken", "is missing"}
+	}
+	for i := range len(s) {
+		if hexValue[s[i]] > 15 {
+			hint := "a device token is hexadecimal digits only"
+			switch s[i] {
+			case ' ', '<', '>':
+				hint += "; it looks like the description of an NSData: remove spaces and angle brackets"
+			case '+', '/', '=':
+				hint += "; it looks like base64: convert the bytes to hexadecimal digits"
+			case ':':
+				hint += "; it looks like a Firebase registration, which APNs does not know"
+			case '-':
+				hint += "; it looks like a UUID, perhaps a device identifier"
+			}
+			return &Problem{"DeviceToken", fmt.Sprintf("has a wrong character at position %d of %d: %s", i+1, len(s), hint)}
+		}
+	}
+	if len(s)%2 != 0 {
+		return &Problem{"DeviceToken", fmt.Sprintf("has %d digits, an odd number; it was probably cut off", len(s))}
+	}
+	// Apple asks to assume no length, but a header section has one.
+	if len(s) > proto.MaxHeaderList/2 {
+		return &Problem{"DeviceToken", fmt.Sprintf("has %d digits; APNs takes header sections of %d bytes", len(s), proto.MaxHeaderList)}
+	}
+	return nil
+}
+
+func checkExpiration(at, now int64) string {
+	switch {
+	case at > now:
+		if at > now+100*365*24*3600 {
+			return "is more than a hundred years away; it was probably given in milliseconds instead of seconds"
+		}
+		return ""
+	case at < 0:
+		return "lies before 1970"
+	case at < 365*24*3600:
+		return fmt.Sprintf("lies in 1970: it has to be a time, not a duration; did you mean %d seconds from now?", at)
+	default:
+		return "has passed; use ExpireImmediately for a single attempt"
+	}
+}
+
+func looksLikeObject(b []byte) bool {
+	first, last := 0, len(b)-1
+	for first < len(b) && isSpace(b[first]) {
+		first++
+	}
+	for last > first && isSpace(b[last]) {
+		last--
+	}
+	return first < last && b[first] == '{' && b[last] == '}'
+}
+
+func isSpace(b byte) bool { return b == ' ' || b == '\n' || b == '\r' || b == '\t' }
+
+// isFieldValue is RFC 9113 section 8.2.1's rule.
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return s[0] != ' ' && s[len(s)-1] != ' '
+}
