@@ -1,9 +1,6 @@
 package auth
 
-import (
-	"crypto/tls"
-	"errors"
-)
+import "crypto/tls"
 
 // Certificate is a client certificate with its private key, ready for TLS, and
 // what it says about itself. It prints without the key.
@@ -80,10 +77,6 @@ func parseCertificate(data []byte, password string, budget *workBudget) (*Certif
 func (m *material) whyNoIdentity() error {
 	switch {
 	case m.keyErr != nil:
-		// Of several keys that fail, the first says enough.
-		if first, ok := errors.AsType[*InputError](m.keyErr); ok {
-			return first
-		}
 		return m.keyErr
 	case len(m.certificates) == 0 && len(m.keys) > 0:
 		e := &InputError{

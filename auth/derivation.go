@@ -126,7 +126,7 @@ func derivationWork(algorithm pkix.AlgorithmIdentifier) int64 {
 			}
 		}
 		return int64(max(kdf.Iterations, 0)) * int64((length+size-1)/size)
-	case len(algorithm.Algorithm) == 7 && algorithm.Algorithm[:6].Equal(oidPBEPKCS12Prefix):
+	case len(algorithm.Algorithm) == len(oidPBEPKCS12Prefix)+1 && algorithm.Algorithm[:len(oidPBEPKCS12Prefix)].Equal(oidPBEPKCS12Prefix):
 		var parameters pbeParameters
 		if !unmarshalAll(algorithm.Parameters.FullBytes, &parameters) {
 			return 0

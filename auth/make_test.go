@@ -21,6 +21,7 @@ type template struct {
 	extensions      []pkix.Extension
 	days            int // of validity from testNow; 0 means 365
 	authority       bool
+	selfSigned      bool
 	key             *ecdsa.PrivateKey
 }
 
@@ -49,6 +50,9 @@ func makeCertificate(t testing.TB, from template) (*x509.Certificate, *ecdsa.Pri
 		ExtraExtensions:       from.extensions,
 		BasicConstraintsValid: true,
 		IsCA:                  from.authority,
+	}
+	if from.selfSigned {
+		issuer = certificate
 	}
 	der := must(x509.CreateCertificate(rand.Reader, certificate, issuer, key.Public(), key))
 	return must(x509.ParseCertificate(der)), key

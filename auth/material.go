@@ -16,7 +16,8 @@ type material struct {
 	format       string // "PKCS#12", "PEM", "DER"
 	certificates []*x509.Certificate
 	keys         []crypto.Signer
-	// keyErr is why a private key that is there cannot be used; nil if all can.
+	// keyErr is why the first private key that cannot be used cannot; nil if all
+	// can.
 	keyErr    error
 	encrypted bool   // a password protects the private key
 	other     string // what else it is, if it holds neither
@@ -64,10 +65,14 @@ func readPEM(data []byte, password string, budget *workBudget) (*material, error
 			}
 			key, err := readPEMKey(block, password, budget, m)
 			if err != nil {
-				m.keyErr = errors.Join(m.keyErr, err)
 				if errors.Is(err, ErrTooExpensive) {
-					// The budget is for the whole file, so the rest has none.
+					// The budget is for the whole file, so the rest has none; and
+					// this is the reason to tell, whatever failed before.
+					m.keyErr = err
 					return m, nil
+				}
+				if m.keyErr == nil {
+					m.keyErr = err
 				}
 				continue
 			}
