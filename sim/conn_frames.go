@@ -181,12 +181,18 @@ func (c *conn) onContinuation(f *http2.ContinuationFrame) {
 func (c *conn) fragment(p []byte, last bool) {
 	c.block.size += len(p)
 	c.block.frames++
-	if limit := 4 * int(c.srv.cfg.MaxHeaderList); c.block.size > limit || c.block.frames > maxBlockFrames || c.block.req.size > 4*limit {
-		c.fail(http2.ErrCodeEnhanceYourCalm, "header block too large")
-		return
+	limit := 4 * int(c.srv.cfg.MaxHeaderList)
+	tooLarge := c.block.size > limit || c.block.frames > maxBlockFrames
+	if !tooLarge {
+		if _, err := c.dec.Write(p); err != nil {
+			c.fail(http2.ErrCodeCompression, "header block cannot be decoded")
+			return
+		}
+		// Few bytes can refer to much: that is judged after decoding.
+		tooLarge = c.block.req.size > 4*limit
 	}
-	if _, err := c.dec.Write(p); err != nil {
-		c.fail(http2.ErrCodeCompression, "header block cannot be decoded")
+	if tooLarge {
+		c.fail(http2.ErrCodeEnhanceYourCalm, "header block too large")
 		return
 	}
 	if !last {
@@ -247,11 +253,7 @@ func (c *conn) onRequest() {
 		c.resetStream(id, http2.ErrCodeRefusedStream)
 		return
 	}
-	st := c.newStream(id)
-	if r.size > int(c.srv.cfg.MaxHeaderList) {
-		c.answer(st, answer{verdict: verdict{status: 431}}, c.block.end)
-		return
-	}
+	st := c.newStream(id) // takes the request over: r is another one now
 	if c.srv.faults.busy.Load() && c.playOnHeaders(st) {
 		return
 	}
@@ -405,6 +407,10 @@ func (c *conn) endRequest(st *stream) {
 	}
 	c.count.Requests++
 	c.controlLimit++ // a peer that gets work done may also talk more
+	if st.req.size > int(c.srv.cfg.MaxHeaderList) {
+		c.answer(st, answer{verdict: verdict{status: 431}}, true)
+		return
+	}
 	if c.srv.faults.busy.Load() && c.play(st) {
 		return
 	}

@@ -394,3 +394,6 @@ func (f *activeFault) fires(c *conn) bool {
 	}
 	return hit
 }
+
+// FaultKinds returns all kinds of faults, those of connections first.
+func FaultKinds() []FaultKind { return append(slices.Clone(connectionKinds), requestKinds...) }

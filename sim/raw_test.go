@@ -55,14 +55,18 @@ func dialOnly(t testing.TB, apns *apnstest.Server, cert *tls.Certificate) *raw {
 	tc := tls.Client(nc, cfg)
 	t.Cleanup(func() { nc.Close() })
 	r := &raw{t: t, apns: apns, nc: tc, next: 1}
-	r.enc = hpack.NewEncoder(&r.buf)
-	r.fr = http2.NewFramer(tc, tc)
-	r.fr.AllowIllegalWrites = true
-	r.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	r.init(tc, tc)
 	if cert == nil {
 		r.bearer = "bearer " + apns.ProviderToken(t)
 	}
 	return r
+}
+
+func (r *raw) init(w io.Writer, rd io.Reader) {
+	r.enc = hpack.NewEncoder(&r.buf)
+	r.fr = http2.NewFramer(w, rd)
+	r.fr.AllowIllegalWrites = true
+	r.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 }
 
 func (r *raw) preface(settings ...http2.Setting) {
@@ -165,6 +169,7 @@ type response struct {
 	trailer map[string]string
 	early   []string // 1xx
 	frames  []string
+	padded  int // frames with padding
 }
 
 func (a response) reason() string {
@@ -181,6 +186,9 @@ func (r *raw) answer(id uint32) response {
 	for {
 		f := r.read()
 		a.frames = append(a.frames, f.Header().Type.String())
+		if k := f.Header().Type; (k == http2.FrameHeaders || k == http2.FrameData) && f.Header().Flags.Has(http2.FlagDataPadded) {
+			a.padded++
+		}
 		switch f := f.(type) {
 		case *http2.MetaHeadersFrame:
 			if f.StreamID != id {
@@ -259,7 +267,7 @@ func (r *raw) expectGoAway() goAway {
 func (r *raw) expectEnd() error {
 	r.t.Helper()
 	for {
-		_, err := r.tryRead(10 * time.Second)
+		_, err := r.tryRead(15 * time.Second)
 		if err == nil {
 			continue
 		}
