@@ -141,7 +141,7 @@ func (j *judged) credential() verdict {
 		}
 		c.pt, c.ptValue = pt, value
 	}
-	if idle := c.srv.cfg.Guesses.InternalErrorAfterIdle; idle > 0 && c.wasIdle >= idle {
+	if c.stale {
 		return refuse(proto.ReasonInternalServerError)
 	}
 	c.authenticated()

@@ -69,7 +69,7 @@ type conn struct {
 	scratch   judged
 	batchTime time.Time // of the current batch of input
 	ruleTime  time.Time // the same by the rules' clock, zero until asked for
-	wasIdle   time.Duration
+	stale     bool      // idle for Guesses.InternalErrorAfterIdle
 
 	// Streams.
 	streams    map[uint32]*stream
@@ -389,7 +389,9 @@ func (c *conn) endBatch() error {
 func (c *conn) beginBatch() {
 	now := time.Now()
 	c.mu.Lock()
-	c.wasIdle = now.Sub(c.batchTime)
+	if limit := c.srv.cfg.Guesses.InternalErrorAfterIdle; limit > 0 && now.Sub(c.batchTime) >= limit {
+		c.stale = true // until the client reconnects (node-apn#463)
+	}
 	c.batchTime, c.ruleTime = now, time.Time{}
 	c.mu.Unlock()
 }

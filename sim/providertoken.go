@@ -160,10 +160,10 @@ func rawSignature(der []byte) ([]byte, bool) {
 
 // judgeAge applies the hour: older is expired, too far ahead is invalid.
 func (s *Server) judgeAge(pt *providerToken, now time.Time) proto.Reason {
-	switch age := now.Sub(pt.issuedAt); {
-	case age > proto.ProviderTokenMaxAge:
+	switch {
+	case now.Sub(pt.issuedAt) > proto.ProviderTokenMaxAge:
 		return proto.ReasonExpiredProviderToken
-	case -age > max(0, s.cfg.Guesses.FutureIssuedAt):
+	case pt.issuedAt.After(now.Add(max(0, s.cfg.Guesses.FutureIssuedAt))):
 		return proto.ReasonInvalidProviderToken
 	}
 	return ""
