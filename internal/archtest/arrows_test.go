@@ -1,0 +1,233 @@
+package archtest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const module = "aviso.example"
+
+// layers, from the top. A package imports packages of lower layers only, never
+// one beside it: what two neighbours need belongs below both. A new package has
+// to be put into one of them.
+var layers = []struct {
+	why      string
+	packages []string
+}{
+	{"a main function and nothing else, so that everything can be tested without a process", []string{"cmd/aviso"}},
+	{"one file per command; the only place that knows every part", []string{"internal/cli"}},
+	{"the web page is a client of the API and of the simulator's API", []string{"internal/console"}},
+	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "legacy"}},
+	{
+		"independent trades: whoever signs passes, sends Web Push, simulates APNs or queues jobs needs none of the others",
+		[]string{"engine", "sim", "wallet", "safari", "webpush"},
+	},
+	{"sending to channels is sending, with another address", []string{"broadcast"}},
+	{"the provider client; payloads are its neighbours and not its business, it sends any bytes", []string{"apns", "payload"}},
+	{"identity, and which connection takes the next request; neither knows what is sent", []string{"auth", "internal/pool"}},
+	{"one HTTP/2 connection, which knows nothing of APNs", []string{"internal/h2"}},
+	{
+		"tools and vocabulary that know nothing of the rest",
+		[]string{"internal/archtest", "internal/bundle", "internal/cms", "internal/memnet", "internal/proto", "internal/service"},
+	},
+}
+
+// keptApart lists what must not be reached, not even through others. It is
+// stricter than the layers.
+var keptApart = []struct {
+	from string
+	to   []string
+	why  string
+}{
+	{
+		"sim",
+		[]string{"apns", "auth", "internal/h2", "internal/pool", "payload"},
+		"client and simulator share internal/proto and never a codec: a mistake made on both sides would look like agreement",
+	},
+	{"apnstest", []string{"apns", "auth", "internal/h2", "internal/pool"}, "as with sim: it must serve the tests of any client"},
+	{"apns", []string{"sim", "apnstest", "internal/memnet", "engine"}, "a program that sends pushes must not carry a simulator"},
+	{"payload", []string{"apns", "auth", "internal/h2", "internal/pool"}, "payloads are built and checked where nothing is sent"},
+	{"wallet", []string{"apns", "auth", "engine"}, "a pass is a file; that a push says when to fetch it again is the caller's business"},
+	{"safari", []string{"apns", "auth", "engine"}, "a push package is a file"},
+	{"webpush", []string{"apns", "auth", "engine"}, "standard Web Push has nothing to do with APNs but the user"},
+	{"internal/h2", []string{"internal/proto"}, "it knows nothing of APNs, so that its tests speak of HTTP/2 only"},
+	{"internal/pool", []string{"internal/proto"}, "as internal/h2"},
+	{"engine", []string{"sim", "apnstest"}, "a server that sends pushes must not carry a simulator"},
+}
+
+// soleImporters lists dependencies, by prefix, and who alone may import them.
+var soleImporters = []struct {
+	dependency string
+	importers  []string
+	why        string
+}{
+	{"golang.org/x/net/http2", []string{"internal/h2", "sim"}, "one codec on the client side, another use of it on the server side; its Transport and Server are deprecated"},
+	{"software.sslmate.com/src/go-pkcs12", []string{"auth"}, "reading keys is auth's"},
+	{"github.com/golang-jwt/jwt", []string{"sim", "apnstest"}, "auth signs with the standard library and the simulator verifies with this, so that neither proves itself"},
+	{"github.com/nats-io/", []string{"engine"}, "the log can then be replaced, and nobody else depends on its promises"},
+	{"github.com/smallstep/pkcs7", []string{"internal/cms"}, "detached signatures are made in one place"},
+	{"github.com/danielgtaylor/huma", []string{"internal/api"}, "HTTP is the API's"},
+	{"github.com/spf13/", []string{"internal/cli"}, "flags are the command's; libraries take a Config"},
+	{"github.com/schollz/progressbar", []string{"internal/cli"}, "only a person looks at progress"},
+	{"github.com/lmittmann/tint", []string{"internal/cli"}, "libraries take a *slog.Logger and know nothing of terminals"},
+	{"golang.org/x/term", []string{"internal/cli"}, "as tint"},
+	{"github.com/knadh/koanf", []string{"internal/cli"}, "libraries take a Config and know nothing of files"},
+	{"flag", nil, "package flag registers globals; commands use cobra"},
+	{"log", nil, "log/slog is used throughout"},
+	{"testing", []string{"apnstest", "internal/memnet"}, "it belongs in tests and in what helps them"},
+}
+
+// linkedBy bounds what a program gets that imports one of ours.
+var linkedBy = []struct {
+	pkg     string
+	modules []string
+	why     string
+}{
+	{
+		"apns",
+		[]string{"golang.org/x/net", "golang.org/x/crypto", "golang.org/x/text", "golang.org/x/sys", "software.sslmate.com/src/go-pkcs12"},
+		"a program that sends pushes gets the standard library, its extensions and the one reader of modern .p12 files",
+	},
+	{"payload", []string{"github.com/rivo/uniseg"}, "building a payload needs no network; uniseg knows where a grapheme ends"},
+	{"internal/h2", []string{"golang.org/x/net", "golang.org/x/text"}, "HTTP/2 needs its framer and header compression"},
+}
+
+func TestImportsPointDown(t *testing.T) {
+	level := map[string]int{}
+	for i, l := range layers {
+		for _, p := range l.packages {
+			level[p] = i
+		}
+	}
+	for name, p := range packages(t) {
+		own, ok := level[name]
+		if !ok {
+			t.Errorf("package %s stands in no layer: add it to layers in arrows_test.go, where its imports may point down only", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			other, ours := strings.CutPrefix(imported, module+"/")
+			if !ours || other == name {
+				continue
+			}
+			if below, ok := level[other]; ok && below <= own {
+				t.Errorf("%s imports %s, which is not below it.\n\t%s: %s\n\t%s: %s", name, other, name, layers[own].why, other, layers[below].why)
+			}
+		}
+	}
+}
+
+func TestKeptApart(t *testing.T) {
+	all := packages(t)
+	for _, rule := range keptApart {
+		p, ok := all[rule.from]
+		if !ok {
+			continue // not written yet
+		}
+		for _, to := range rule.to {
+			if slices.Contains(p.Deps, module+"/"+to) {
+				t.Errorf("%s reaches %s: %s", rule.from, to, rule.why)
+			}
+		}
+	}
+}
+
+func TestSoleImporters(t *testing.T) {
+	for name, p := range packages(t) {
+		for _, imported := range p.Imports {
+			for _, rule := range soleImporters {
+				under := imported == rule.dependency || strings.HasPrefix(imported, rule.dependency+"/") ||
+					strings.HasSuffix(rule.dependency, "/") && strings.HasPrefix(imported, rule.dependency)
+				if rule.dependency == "log" {
+					under = imported == "log" // log/slog is another matter
+				}
+				if under && !slices.Contains(rule.importers, name) {
+					t.Errorf("%s imports %s, which is for %v only: %s", name, imported, rule.importers, rule.why)
+				}
+			}
+		}
+	}
+}
+
+func TestLinkedModules(t *testing.T) {
+	for _, rule := range linkedBy {
+		got := map[string]string{}
+		for _, p := range goList(t, "-deps", "./"+rule.pkg) {
+			if !p.Standard && p.Module != nil && p.Module.Path != module {
+				got[p.Module.Path] = p.ImportPath
+			}
+		}
+		for m, example := range got {
+			if !slices.Contains(rule.modules, m) {
+				t.Errorf("importing %s links %s (%s): %s", rule.pkg, m, example, rule.why)
+			}
+		}
+	}
+}
+
+// goPackage is what we need of `go list -json`.
+type goPackage struct {
+	ImportPath, Dir, Doc string
+	Standard             bool
+	Imports, Deps        []string
+	GoFiles              []string
+	Module               *struct{ Path string }
+}
+
+// packages returns the packages of this module by their path inside it, tests
+// left out: a test may look at whatever it likes.
+func packages(t *testing.T) map[string]goPackage {
+	t.Helper()
+	all := map[string]goPackage{}
+	for _, p := range everything(t) {
+		all[strings.TrimPrefix(p.ImportPath, module+"/")] = p
+	}
+	if len(all) < 5 {
+		t.Fatalf("found only %d packages in %s", len(all), root)
+	}
+	return all
+}
+
+var (
+	root       = filepath.Join("..", "..")
+	everything = func() func(t *testing.T) []goPackage {
+		var once sync.Once
+		var list []goPackage
+		return func(t *testing.T) []goPackage {
+			once.Do(func() { list = goList(t, "./...") })
+			return list
+		}
+	}()
+)
+
+func goList(t *testing.T, args ...string) []goPackage {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Dir,Doc,Standard,Imports,Deps,GoFiles,Module"}, args...)...)
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		detail := ""
+		if e, ok := errors.AsType[*exec.ExitError](err); ok {
+			detail = string(e.Stderr)
+		}
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, detail)
+	}
+	var list []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(fmt.Errorf("go list: %w", err))
+		}
+		list = append(list, p)
+	}
+}
