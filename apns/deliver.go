@@ -3,6 +3,7 @@ package apns
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -210,8 +211,9 @@ func (c *Client) rejected(j *job) (error, bool) {
 	}
 	if j.unsure != nil && info.Action != FixRequest && info.Action != DropDeviceToken {
 		// This attempt failed for reasons that the unanswered one need not have
-		// met.
-		return &UnknownError{Cause: errors.Join(j.unsure, e)}, true
+		// met. The reason is wrapped, not the rejection, so that nobody takes
+		// the outcome for one.
+		return &UnknownError{Cause: fmt.Errorf("%w; sent again, it was answered %d %w", j.unsure, e.Status, e.Reason)}, true
 	}
 	return e, true
 }

@@ -197,10 +197,12 @@ func connectTunnel(ctx context.Context, c net.Conn, via *url.URL, address string
 		}
 		return nil, err
 	}
-	res.Body.Close()
 	if res.StatusCode/100 != 2 {
+		res.Body.Close()
 		return nil, proxyStatus(res.StatusCode)
 	}
+	// What follows is the tunnel, whatever content fields say (RFC 9110 section
+	// 9.3.6): the body must not be touched.
 	if r.Buffered() > 0 {
 		return nil, errors.New("the proxy sent data before the tunnel was used")
 	}
@@ -228,9 +230,11 @@ func (d *dialler) tlsError(err error) error {
 	return e
 }
 
+// isAlert recognises a TLS alert sent by the peer; crypto/tls has no type for
+// it.
 func isAlert(err error) bool {
-	_, ok := errors.AsType[tls.AlertError](err)
-	return ok
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
 }
 
 // permanent says of the end of a connection that trying again cannot help.

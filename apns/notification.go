@@ -125,6 +125,24 @@ type Notification struct {
 	Tag any
 }
 
+// Payload is a typed payload, such as those of package payload. It knows which
+// push type it is for.
+type Payload interface {
+	// JSON returns the validated JSON object.
+	JSON() ([]byte, error)
+	PushType() PushType
+}
+
+// NewNotification returns a notification with a typed payload and the push type
+// that belongs to it. The error is the payload's.
+func NewNotification(deviceToken string, p Payload) (*Notification, error) {
+	body, err := p.JSON()
+	if err != nil {
+		return nil, err
+	}
+	return &Notification{DeviceToken: deviceToken, PushType: p.PushType(), Payload: body}, nil
+}
+
 // topic derives the topic, or says what contradicts what.
 func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic string, problem *Problem) {
 	if n.BundleID != "" {

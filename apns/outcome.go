@@ -48,11 +48,14 @@ func OutcomeOf(err error) Outcome {
 	if err == nil {
 		return Accepted
 	}
-	if _, ok := errors.AsType[*RejectedError](err); ok {
-		return Rejected
+	if _, ok := errors.AsType[*UnknownError](err); ok {
+		return Unknown
 	}
 	if _, ok := errors.AsType[*NotSentError](err); ok {
 		return NotSent
+	}
+	if _, ok := errors.AsType[*RejectedError](err); ok {
+		return Rejected
 	}
 	return Unknown
 }
