@@ -28,7 +28,7 @@ var refusedStream = http2.ErrCodeRefusedStream
 func notes(server *apnstest.Server, n int) iter.Seq[*apns.Notification] {
 	return func(yield func(*apns.Notification) bool) {
 		for i := range n {
-			if !yield(&apns.Notification{DeviceToken: fmt.Sprintf("%064x", i), Payload: []byte(payload), Tag: i}) {
+			if !yield(&apns.Notification{DeviceToken: fmt.Sprintf("%064x", i), Payload: []byte(hello), Tag: i}) {
 				return
 			}
 		}

@@ -53,7 +53,7 @@ func TestDerivedHeaders(t *testing.T) {
 		client := newClient(t, server, nil)
 		for i, test := range tests {
 			n := test.n
-			n.DeviceToken, n.Payload, n.CollapseID = fmt.Sprintf("%064x", i), []byte(payload), fmt.Sprint("c", i)
+			n.DeviceToken, n.Payload, n.CollapseID = fmt.Sprintf("%064x", i), []byte(hello), fmt.Sprint("c", i)
 			receipt, err := client.Push(t.Context(), &n)
 			if r, ok := errors.AsType[*apns.RejectedError](err); err != nil && (!ok || n.Topic == "" || r.Reason != apns.ReasonTopicDisallowed) {
 				t.Errorf("%+v: %v", test.want, err)
@@ -87,7 +87,7 @@ func TestCapitalsInDeviceTokens(t *testing.T) {
 // Every problem is found before a byte is sent, all at once, and named.
 func TestInvalidNotifications(t *testing.T) {
 	const good = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0"
-	body := []byte(payload)
+	body := []byte(hello)
 	tests := map[string]struct {
 		n      apns.Notification
 		fields string

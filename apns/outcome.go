@@ -242,11 +242,3 @@ func (e *ConnectError) Error() string {
 
 // Unwrap returns Err.
 func (e *ConnectError) Unwrap() error { return e.Err }
-
-// shorten makes a device token fit for a log: its first and last four digits.
-func shorten(deviceToken string) string {
-	if len(deviceToken) <= 12 {
-		return strings.Repeat("*", len(deviceToken))
-	}
-	return deviceToken[:4] + "…" + deviceToken[len(deviceToken)-4:]
-}

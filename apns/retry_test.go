@@ -58,7 +58,7 @@ func TestRetriesEndWithTheDeadline(t *testing.T) {
 				client := newClient(t, server, nil)
 				server.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: proto.ReasonInternalServerError})
 				n := test.n
-				n.DeviceToken, n.Payload = server.DeviceToken, []byte(payload)
+				n.DeviceToken, n.Payload = server.DeviceToken, []byte(hello)
 				ctx := t.Context()
 				if test.timeout > 0 {
 					var cancel context.CancelFunc

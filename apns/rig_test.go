@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const payload = `{"aps":{"alert":"Hello"}}`
+const hello = `{"aps":{"alert":"Hello"}}`
 
 // newClient makes a client for a simulator; change may adjust its Config.
 func newClient(t testing.TB, server *apnstest.Server, change func(*apns.Config)) *apns.Client {
@@ -45,7 +45,7 @@ func newClient(t testing.TB, server *apnstest.Server, change func(*apns.Config))
 }
 
 func note(server *apnstest.Server) *apns.Notification {
-	return &apns.Notification{DeviceToken: server.DeviceToken, Payload: []byte(payload)}
+	return &apns.Notification{DeviceToken: server.DeviceToken, Payload: []byte(hello)}
 }
 
 func rejected(t testing.TB, err error) *apns.RejectedError {
