@@ -134,7 +134,8 @@ func decryptPEMKey(block *pem.Block, password string) (crypto.Signer, error) {
 	if password == "" {
 		return nil, passwordRequired("private key")
 	}
-	der, err := x509.DecryptPEMBlock(block, []byte(password)) //nolint:staticcheck // see above
+	//lint:ignore SA1019 see above
+	der, err := x509.DecryptPEMBlock(block, []byte(password))
 	if errors.Is(err, x509.IncorrectPasswordError) {
 		return nil, wrongPassword("private key", password)
 	}

@@ -260,8 +260,9 @@ func (p *ProviderTokens) Pin() *Pin { return &Pin{source: p} }
 // least 25 minutes apart, and none is older than 55 minutes. It fails only if
 // the system cannot sign.
 //
-// Call it for each request, when the request is written rather than when it is
-// queued: it costs one reading of the clock and allocates nothing.
+// Call it when requests are written rather than when they are queued, for each
+// one or for each batch: it costs one reading of the clock and allocates
+// nothing.
 func (pin *Pin) Token() (current *ProviderToken, changed bool, err error) {
 	if pin.pinned != nil && !dueAt(instantOf(pin.source.now()).since(pin.pinned.minted), pinFor) {
 		return pin.pinned, false, nil
