@@ -42,7 +42,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 		current     ProviderToken
 		Certificate *Certificate
 		certificate Certificate
-		tokens      *ProviderTokens
+		source      *ProviderTokens
 		pin         *Pin
 	}
 	pin := providerTokens.Pin()
