@@ -186,43 +186,6 @@ func (c *conn) finish() {
 	c.nc.Close()
 }
 
-// linger lets the peer read the last frames: half-close, then read until it is
-// gone too.
-func (c *conn) linger() {
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
-	}
-	if half, ok := c.raw.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
-	}
-	c.raw.SetReadDeadline(time.Now().Add(lingerTime))
-	io.Copy(io.Discard, c.raw)
-}
-
-// abort closes at once, with a TCP reset if asked.
-func (c *conn) abort(reset bool) {
-	c.mu.Lock()
-	c.dead = true
-	c.wake.Broadcast()
-	c.mu.Unlock()
-	if reset {
-		resetConn(c.raw)
-		return
-	}
-	c.raw.Close()
-}
-
-// resetConn closes with RST instead of FIN where the transport can.
-func resetConn(nc net.Conn) {
-	switch t := nc.(type) {
-	case interface{ SetLinger(int) error }:
-		t.SetLinger(0)
-	case interface{ Reset() }:
-		t.Reset()
-	}
-	nc.Close()
-}
-
 // handshake does TLS and reports whether HTTP/2 may begin.
 func (c *conn) handshake() bool {
 	if c.faults.refuse {

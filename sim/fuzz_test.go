@@ -95,7 +95,7 @@ func FuzzConnection(f *testing.F) {
 		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block(request...), EndHeaders: true})
 		fr.WriteData(1, true, []byte(`{"aps":{}}`))
 		fr.WriteWindowUpdate(1, 100)
-	}))
+	}), false)
 	f.Add(frames(func(fr *http2.Framer, block func(...string) []byte) {
 		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block(request...), PadLength: 9})
 		fr.WriteContinuation(1, true, block("authorization", "bearer x.y.z"))
@@ -105,18 +105,24 @@ func FuzzConnection(f *testing.F) {
 		fr.WritePing(false, [8]byte{1})
 		fr.WritePriority(3, http2.PriorityParam{StreamDep: 3})
 		fr.WriteGoAway(0, http2.ErrCodeNo, []byte("bye"))
-	}))
+	}), false)
 	f.Add(frames(func(fr *http2.Framer, block func(...string) []byte) {
 		for id := uint32(1); id < 40; id += 2 {
 			fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(request...), EndHeaders: true})
 		}
 		fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
 		fr.WriteWindowUpdate(0, 1<<31-1)
-	}))
-	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
-	f.Add([]byte(http2.ClientPreface))
+	}), false)
+	f.Add([]byte("\x01\x04\x01\x03\x83\x87\x84\x00\x01\x01\x02{}\x08\x00\x01\x04\x00\x00\x00\x01\x03\x00\x01\x04\x00\x00\x00\x08"), true)
+	seeds := []string{"GET / HTTP/1.1\r\n\r\n", http2.ClientPreface}
+	for _, s := range seeds {
+		f.Add([]byte(s), false)
+	}
 	code := http2.ErrCodeRefusedStream
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data []byte, shaped bool) {
+		if shaped {
+			data = shape(data)
+		}
 		s, err := New(Config{TrustAnyKey: true, Cleartext: true, UnauthenticatedMaxStreams: 3, Certificate: anyCertificate, Guesses: Guesses{ShrinkAfterRejection: true, ErrorLimit: 10}})
 		if err != nil {
 			t.Fatal(err)
@@ -161,6 +167,21 @@ func FuzzConnection(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// shape turns arbitrary bytes into well-framed frames, since lengths that fit are
+// rarely found by chance: type, flags, stream, length, payload.
+func shape(data []byte) []byte {
+	out := bytes.NewBufferString(http2.ClientPreface)
+	fr := http2.NewFramer(out, nil)
+	fr.AllowIllegalWrites = true
+	fr.WriteSettings()
+	for len(data) >= 4 {
+		n := min(int(data[3]), len(data)-4)
+		fr.WriteRawFrame(http2.FrameType(data[0]%11), http2.Flags(data[1]), uint32(data[2]), data[4:4+n])
+		data = data[4+n:]
+	}
+	return out.Bytes()
 }
 
 var anyCertificate = func() *tls.Certificate {
