@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"aviso.example/apns"
+	"aviso.example/auth"
+	"aviso.example/payload"
+	"aviso.example/sim"
+)
+
+// What `aviso dev` calls things. They never change, so that a command pasted
+// from an earlier run still works.
+const (
+	devKeyID       = "AVISODEV01"
+	devTeam        = "AVISOTEAM1"
+	devTopic       = "com.example.app"
+	devDeviceToken = "a0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9f"
+)
+
+// devPushTimeout bounds the first push, which needs a few milliseconds.
+const devPushTimeout = 10 * time.Second
+
+type devFlags struct {
+	dir, listen, api string
+	once             bool
+}
+
+func (a *app) devCommand() *cobra.Command {
+	f := &devFlags{}
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Start a simulator with a demo device and send it a first push",
+		Long: `Start an APNs simulator with a demo device on this machine, make a signing key
+for it, send a first push with the real client, and print a map of everything
+with the next command to try. Nothing leaves the machine, and no account with
+Apple is needed.
+
+The ports are 2197 and 2198; if one is taken, a free one is used. Keys are kept
+in a private directory that is removed at the end, or in --dir, where they stay,
+so that the same commands work next time. Ctrl-C ends it.`,
+		Example: `  aviso dev
+  aviso dev --once
+  aviso dev --dir ~/.aviso-dev --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.once, "once", false, "end after the first push, with its exit code")
+	flags.StringVar(&f.dir, "dir", "", "keep keys in `DIR` (default: a private temporary directory)")
+	flags.StringVar(&f.listen, "listen", defaultListen, "serve APNs on loopback `HOST:PORT`")
+	flags.StringVar(&f.api, "api", defaultAPI, "serve the test API on loopback `HOST:PORT`")
+	return cmd
+}
+
+// devMap is what dev tells about what it started.
+type devMap struct {
+	Endpoint    string  `json:"endpoint"`
+	API         string  `json:"api"`
+	CAFile      string  `json:"ca_file"`
+	KeyFile     string  `json:"key_file"`
+	KeyID       string  `json:"key_id"`
+	TeamID      string  `json:"team_id"`
+	Topic       string  `json:"topic"`
+	DeviceToken string  `json:"device_token"`
+	FirstPush   verdict `json:"first_push"`
+	// Next are command lines to paste.
+	Next devNext `json:"next"`
+}
+
+type devNext struct {
+	Send string `json:"send"`
+	List string `json:"list"`
+}
+
+func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
+	for _, flag := range []struct{ name, address string }{{"--listen", f.listen}, {"--api", f.api}} {
+		if loopback, err := isLoopback(flag.address); err != nil {
+			return usage("%s has to be HOST:PORT: %w", flag.name, err)
+		} else if !loopback {
+			return usage("%s is not on loopback; dev is for this machine only, use aviso simulate to serve others", flag.name)
+		}
+	}
+	dir, remove, err := devDir(f.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	key, keyFile, err := devKey(dir)
+	if err != nil {
+		return err
+	}
+
+	log := a.logger()
+	s, err := startSimulator(sim.Config{
+		TeamID: devTeam, Logger: log,
+		Keys: []sim.Key{{KeyID: key.KeyID(), TeamID: devTeam, Public: key.Public()}},
+	}, f.listen, f.api, true)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	device := sim.Device{DeviceToken: devDeviceToken, Environment: sim.Sandbox, Topics: []string{devTopic}}
+	if err := s.server.Devices().Put(device, s.server.Now()); err != nil {
+		return err
+	}
+	m := devMap{
+		Endpoint: s.apns, API: s.api, CAFile: filepath.Join(dir, "ca.pem"), KeyFile: keyFile,
+		KeyID: key.KeyID(), TeamID: devTeam, Topic: devTopic, DeviceToken: devDeviceToken,
+	}
+	if err := os.WriteFile(m.CAFile, s.server.CAPEM(), 0o600); err != nil {
+		return err
+	}
+	m.Next = m.next()
+	pushed := time.Now()
+	if m.FirstPush, err = a.firstPush(ctx, m, key, s.server.CAPEM()); err != nil {
+		return err
+	}
+	if err := a.printMap(m, time.Since(pushed), f.once); err != nil {
+		return err
+	}
+	if f.once || m.FirstPush.Outcome != apns.Accepted {
+		return exit(m.FirstPush.exitCode())
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.served:
+		s.served <- err
+		return err
+	}
+}
+
+// devDir returns the directory for keys and what to do with it at the end.
+func devDir(dir string) (path string, remove func() error, err error) {
+	if dir == "" {
+		// MkdirTemp gives it mode 0700.
+		path, err = os.MkdirTemp("", "aviso-dev-")
+		return path, func() error { return os.RemoveAll(path) }, err
+	}
+	if path, err = filepath.Abs(dir); err == nil {
+		err = os.MkdirAll(path, 0o700)
+	}
+	if err != nil {
+		return "", nil, usage("--dir: %w", err)
+	}
+	return path, func() error { return nil }, nil
+}
+
+// devKey makes the signing key, or takes the one of an earlier run.
+func devKey(dir string) (*auth.SigningKey, string, error) {
+	path := filepath.Join(dir, "AuthKey_"+devKeyID+".p8")
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		key, err := auth.LoadSigningKey(path, devKeyID)
+		if err != nil {
+			return nil, "", usage("--dir: %w; remove the file, and another key is made", err)
+		}
+		return key, path, nil
+	}
+	key, err := auth.GenerateSigningKey(devKeyID)
+	if err != nil {
+		return nil, "", err
+	}
+	return key, path, os.WriteFile(path, key.PEM(), 0o600)
+}
+
+// firstPush sends with the real client, over TLS and HTTP/2.
+func (a *app) firstPush(ctx context.Context, m devMap, key *auth.SigningKey, ca []byte) (verdict, error) {
+	body, err := payload.Alert{Title: "Hello from aviso", Body: "Your first push was accepted.", Sound: payload.DefaultSound()}.JSON()
+	if err != nil {
+		return verdict{}, err
+	}
+	client, err := apns.New(apns.Config{
+		Key: key, TeamID: m.TeamID, BundleID: m.Topic, Endpoint: m.Endpoint, ExtraRoots: ca, Logger: a.logger(),
+	})
+	if err != nil {
+		return verdict{}, err
+	}
+	defer client.Close(ctx)
+	ctx, cancel := context.WithTimeout(ctx, devPushTimeout)
+	defer cancel()
+	n := &apns.Notification{DeviceToken: m.DeviceToken, Payload: body}
+	receipt, err := client.Push(ctx, n)
+	return newVerdict(n, receipt, err, flagWords), nil
+}
+
+func (m devMap) next() devNext {
+	return devNext{
+		Send: command() + strings.Join([]string{
+			" send --endpoint", m.Endpoint, "--ca", quote(m.CAFile), "--key", quote(m.KeyFile),
+			"--team", m.TeamID, "--topic", m.Topic, "--to", m.DeviceToken, "--title Hello --body 'Sent by hand'"}, " "),
+		List: "curl -s '" + m.API + "/sim/v1/pushes'",
+	}
+}
+
+func (a *app) printMap(m devMap, took time.Duration, once bool) error {
+	if a.json {
+		return a.printJSON(m)
+	}
+	a.printf("%s Nothing leaves this machine.\n\n", a.paint(a.stdout, bold, "A simulator of APNs with a demo device."))
+	for _, line := range [][2]string{
+		{"APNs endpoint", m.Endpoint}, {"test API", m.API + "/sim/v1/info"},
+		{"CA file", m.CAFile}, {"signing key", m.KeyFile}, {"key id", m.KeyID}, {"team id", m.TeamID},
+		{"topic", m.Topic}, {"device token", m.DeviceToken},
+	} {
+		a.printf("  %-14s %s\n", line[0], line[1])
+	}
+	a.printf("\nThe first push, after %v:\n\n", took.Round(100*time.Microsecond))
+	a.printVerdict(m.FirstPush)
+	if once || m.FirstPush.Outcome != apns.Accepted {
+		return nil
+	}
+	a.printf("\nSend another from a second terminal:\n\n  %s\n", m.Next.Send)
+	a.printf("\nSee what arrived:\n\n  %s\n\nCtrl-C ends it.\n", m.Next.List)
+	return nil
+}
+
+// command is how this program was started, for lines that can be pasted.
+func command() string {
+	path, err := os.Executable()
+	if err == nil && strings.Contains(filepath.ToSlash(path), "/go-build") {
+		return "go run ./cmd/aviso"
+	}
+	if found, err := exec.LookPath("aviso"); err == nil && found == path {
+		return "aviso"
+	}
+	return quote(os.Args[0])
+}
+
+// quote makes a word safe for a POSIX shell.
+func quote(s string) string {
+	safe := func(r rune) bool {
+		return r < 0x80 && (strings.ContainsRune("%+,-./:=@_~", r) || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z')
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
+		return s
+	}
+	return fmt.Sprintf("'%s'", strings.ReplaceAll(s, "'", `'\''`))
+}

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"aviso.example/apns"
+)
+
+// Exit codes of every subcommand.
+const (
+	// ExitOK: everything was accepted.
+	ExitOK = 0
+	// ExitFailure: something on this machine failed, like a port that is taken.
+	ExitFailure = 1
+	// ExitUsage: the command line, or a file it names, is wrong.
+	ExitUsage = 2
+	// ExitRejected: something was rejected, by APNs or as invalid input.
+	ExitRejected = 3
+	// ExitUnreachable: APNs was not reachable, or an outcome is unknown. It wins
+	// over ExitRejected, since what was rejected is settled and this is not.
+	ExitUnreachable = 4
+)
+
+// exitError ends the command with a code. A nil err means that everything has
+// been said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage is an error of whoever wrote the command line.
+func usage(format string, args ...any) error {
+	return &exitError{ExitUsage, fmt.Errorf(format, args...)}
+}
+
+// exit ends the command with a code after everything has been printed.
+func exit(code int) error {
+	if code == ExitOK {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// exitCode gathers the code from outcomes.
+type exitCode int
+
+func (c *exitCode) add(o apns.Outcome) {
+	switch o {
+	case apns.Rejected:
+		c.raise(ExitRejected)
+	case apns.NotSent, apns.Unknown:
+		c.raise(ExitUnreachable)
+	}
+}
+
+func (c *exitCode) raise(to int) { *c = max(*c, exitCode(to)) }
+
+// flagProblem rewords pflag's errors where they leave the reader guessing.
+func flagProblem(err error) string {
+	text := err.Error()
+	if strings.HasPrefix(text, "unknown flag: --password") {
+		return text + "; a password on the command line is visible to every user of the machine: use --password-file or " + passwordVariable
+	}
+	if strings.HasPrefix(text, "unknown flag: --token") {
+		return text + "; the device token goes into --to, and provider tokens are made from --key and --team"
+	}
+	return text
+}
+
+// fieldWords translates the library's names of fields into the user's words.
+type fieldWords map[string]string
+
+var flagWords = fieldWords{
+	"DeviceToken": "--to", "BundleID": "--topic", "Topic": "--topic", "Payload": "the payload",
+	"PushType": "--push-type", "Priority": "--priority", "Expiration": "--expiration", "CollapseID": "--collapse-id",
+}
+
+var lineWords = fieldWords{
+	"DeviceToken": `"to"`, "BundleID": `"topic"`, "Topic": `"topic"`, "Payload": `"payload"`,
+	"PushType": `"push_type"`, "Priority": `"priority"`, "Expiration": `"expiration"`, "CollapseID": `"collapse_id"`,
+}
+
+// advice in the library's errors speaks to Go programmers.
+var goWords = strings.NewReplacer(
+	"use ExpireImmediately for a single attempt", "use 0 for a single attempt",
+	". payload.Shorten trims the alert to fit", "; shorten the texts",
+	", here and in Config: it is", ": it is",
+	"; or set BundleID instead, and the suffix is added", "; or give the plain bundle identifier, and the suffix is added",
+	"give the plain bundle identifier, or use Topic", "give the plain bundle identifier",
+)
+
+// problems lists what is wrong with a notification in the user's words.
+func (w fieldWords) problems(e *apns.InvalidError) string {
+	var s []string
+	for _, p := range e.Problems {
+		name := w[p.Field]
+		if name == "" {
+			name = p.Field
+		}
+		s = append(s, name+" "+goWords.Replace(p.Message))
+	}
+	return strings.Join(s, "; ")
+}
+
+// configWords does the same for apns.Config.
+var configWords = strings.NewReplacer(
+	"apns: Config.Endpoint", "--endpoint",
+	"apns: Config.BundleID", "--topic",
+	"apns: Config.ExtraRoots", "--ca",
+	"apns: Config.RequestTimeout", "--timeout",
+	"apns: Config.Timeout", "--timeout",
+	"apns: Config.Environment is sandbox", "--sandbox was given",
+	"apns: Config.Environment is production", "--production was given",
+	"apns: auth: team id", "--team",
+	"apns: team id", "--team",
+)

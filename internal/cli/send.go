@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"aviso.example/apns"
+	"aviso.example/payload"
+)
+
+type sendFlags struct {
+	target
+	identity
+	messageFlags
+	to            []string
+	timeout       time.Duration
+	resendUnknown bool
+}
+
+func (a *app) sendCommand() *cobra.Command {
+	f := &sendFlags{}
+	cmd := &cobra.Command{
+		Use:   "send",
+		Short: "Send one notification, or millions from a file",
+		Long: `Send a notification to one or several devices and say what became of each.
+
+Name the environment (--sandbox, --production, or --endpoint for the simulator),
+the credential (--key with --team, or --cert), the app (--topic), the devices
+(--to), and what to send: texts, or a whole --payload.`,
+		Example: `  aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app \
+      --to 740f4707… --title Hello --body World --sound default
+  aviso send --production --cert push.p12 --password-file password.txt --to 740f4707… --payload push.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.send(cmd, f) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	f.target.register(flags)
+	f.identity.register(flags)
+	flags.StringArrayVar(&f.to, "to", nil, "`DEVICE_TOKEN` to send to, hexadecimal (repeatable)")
+	f.messageFlags.register(flags)
+	flags.DurationVar(&f.timeout, "timeout", 0, "give up on a notification after this `TIME`, resends included (default 1m0s)")
+	flags.BoolVar(&f.resendUnknown, "resend-unknown", false, "send again what got no answer, at the risk of duplicates")
+	return cmd
+}
+
+// config gathers everything that makes a client.
+func (f *sendFlags) config(a *app, cmd *cobra.Command) (apns.Config, error) {
+	var cfg apns.Config
+	if err := f.target.apply(cmd.Flags(), &cfg); err != nil {
+		return cfg, err
+	}
+	if err := f.identity.apply(a, &cfg); err != nil {
+		return cfg, err
+	}
+	if cmd.Flags().Changed("timeout") && f.timeout <= 0 {
+		return cfg, usage("--timeout is %v; it has to be a time like 30s", f.timeout)
+	}
+	cfg.Timeout, cfg.ResendUnknown, cfg.Logger = f.timeout, f.resendUnknown, a.logger()
+	return cfg, nil
+}
+
+// newClient makes a client; its complaints speak of flags.
+func newClient(cfg apns.Config) (*apns.Client, error) {
+	client, err := apns.New(cfg)
+	if err != nil {
+		return nil, usage("%s", configWords.Replace(err.Error()))
+	}
+	return client, nil
+}
+
+// closeClient lets connections say goodbye.
+func closeClient(client *apns.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	client.Close(ctx)
+}
+
+// defaultTopic takes the topic from the certificate where none is named.
+func (m *message) defaultTopic(cfg *apns.Config) {
+	if m.topic == "" && cfg.Certificate != nil {
+		m.topic = cfg.Certificate.Info.DefaultTopic()
+	}
+}
+
+func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
+	cfg, err := f.config(a, cmd)
+	if err != nil {
+		return err
+	}
+	m, err := f.message(a, cmd.Flags())
+	if err != nil {
+		return err
+	}
+	m.defaultTopic(&cfg)
+	switch {
+	case len(f.to) == 0:
+		return usage("--to is missing: the device token to send to, as the app received it")
+	case len(f.to) > 1 && f.id != "":
+		return usage("--id names one notification, but there are %d device tokens", len(f.to))
+	}
+	body, err := m.appendPayload(nil, flagName)
+	if err != nil {
+		return usage("%w", err)
+	}
+	now := time.Now()
+	list := make([]*apns.Notification, len(f.to))
+	for i, to := range f.to {
+		n := &apns.Notification{
+			DeviceToken: to, Payload: body, PushType: m.pushType, Priority: m.priority,
+			Expiration: m.expiration.value(now), CollapseID: m.collapseID, ID: m.id, Tag: i,
+		}
+		setTopic(n, m.topic)
+		list[i] = n
+	}
+	client, err := newClient(cfg)
+	if err != nil {
+		return err
+	}
+	defer closeClient(client)
+	a.warn(m, list[0])
+
+	// Outcomes come in any order; people expect the one they wrote.
+	verdicts := make([]verdict, len(list))
+	for r := range client.PushAll(cmd.Context(), slices.Values(list)) {
+		verdicts[r.Notification.Tag.(int)] = newVerdict(r.Notification, r.Receipt, r.Err, flagWords)
+	}
+	code := 0
+	for i, v := range verdicts {
+		if v.Outcome == 0 { // interrupted before it was read
+			v = newVerdict(list[i], apns.Receipt{}, &apns.NotSentError{Cause: context.Cause(cmd.Context())}, flagWords)
+		}
+		code = max(code, v.exitCode())
+		if a.json {
+			if err := a.printJSON(v); err != nil {
+				return err
+			}
+			continue
+		}
+		a.printVerdict(v)
+	}
+	return exit(code)
+}
+
+// warn says what APNs would take and the device then drop. It is advice, and
+// stops nothing.
+func (a *app) warn(m *message, n *apns.Notification) {
+	linter := payload.Linter{Topic: n.Topic, Priority: m.priority, Now: time.Now()}
+	for _, finding := range linter.Lint(m.pushType, n.Payload) {
+		if finding.Severity != payload.Rejected {
+			a.logger().Warn(finding.Message, "where", where(finding), "fix", finding.Fix, "code", finding.Code)
+		}
+	}
+}
+
+// where names the place of a finding.
+func where(f payload.Finding) string {
+	if f.Path == "" {
+		return "payload"
+	}
+	return f.Path
+}

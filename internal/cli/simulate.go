@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"aviso.example/auth"
+	"aviso.example/sim"
+)
+
+// The ports of the simulator: 2197 is Apple's own alternative port, and the next
+// one is easy to remember with it. Nothing else is registered for them.
+const (
+	defaultListen = "127.0.0.1:2197"
+	defaultAPI    = "127.0.0.1:2198"
+)
+
+type simulateFlags struct {
+	listen, api, caOut            string
+	allowRemote, trustAnyKey      bool
+	key, keyID, team, environment string
+	topics, hosts                 []string
+	maxStreams                    uint32
+	lean, knownOnly               bool
+	roundTrip                     time.Duration
+	seed                          uint64
+}
+
+func (a *app) simulateCommand() *cobra.Command {
+	f := &simulateFlags{}
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Run an APNs simulator",
+		Long: `Run a server that checks requests as APNs does and misbehaves on demand.
+
+It prints one line per address when it is ready, and nothing else, so that a
+script can wait for it:
+
+  ready apns 127.0.0.1:2197
+  ready api http://127.0.0.1:2198
+
+The test API below /sim/v1/ lists the pushes that came, waits for one, and
+scripts devices and faults. It asks nobody who they are, so it stays on loopback.
+Port 0 takes a free port. SIGINT or SIGTERM ends the simulator.`,
+		Example: `  aviso simulate --ca-out ca.pem --trust-any-key
+  aviso simulate --ca-out ca.pem --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app
+  curl -s 'http://127.0.0.1:2198/sim/v1/pushes?wait=5s'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.simulate(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", defaultListen, "serve APNs on `HOST:PORT`")
+	flags.StringVar(&f.api, "api", defaultAPI, "serve the test API on `HOST:PORT`; empty for none")
+	flags.BoolVar(&f.allowRemote, "allow-remote-api", false, "let --api be reached from other machines, by anybody")
+	flags.StringVar(&f.caOut, "ca-out", "", "write the certificate that clients have to trust to `FILE`, in PEM")
+	flags.BoolVar(&f.trustAnyKey, "trust-any-key", false, "accept provider tokens of any signing key without verifying the signature")
+	flags.StringVar(&f.key, "key", "", "accept provider tokens of the signing key (.p8) or public key (PEM) in `FILE`")
+	flags.StringVar(&f.keyID, "key-id", "", "`ID` of --key; by default from the file name AuthKey_<ID>.p8")
+	flags.StringVar(&f.team, "team", "", "`ID` of the team that provider tokens have to name")
+	flags.StringArrayVar(&f.topics, "topic", nil, "accept this bundle `ID` only, with any suffix of a push type (repeatable; default any)")
+	flags.StringVar(&f.environment, "environment", "sandbox", "be the `NAME` sandbox or production")
+	flags.Uint32Var(&f.maxStreams, "max-streams", 0, "allow `N` requests at once on a connection (default 1000)")
+	flags.BoolVar(&f.lean, "lean", false, "record nothing, for benchmarks; all checks stay")
+	flags.BoolVar(&f.knownOnly, "known-devices-only", false, "answer BadDeviceToken for devices that the test API did not add")
+	flags.DurationVar(&f.roundTrip, "round-trip", 0, "delay answers as if the network had this round-trip `TIME`, such as 50ms")
+	flags.StringArrayVar(&f.hosts, "host", nil, "put this `NAME` or address into the certificate too (repeatable)")
+	flags.Uint64Var(&f.seed, "seed", 0, "make ids and random faults repeatable with this `NUMBER`")
+	return cmd
+}
+
+func (f *simulateFlags) config() (sim.Config, error) {
+	cfg := sim.Config{
+		Environment: sim.Environment(f.environment), TeamID: f.team, TrustAnyKey: f.trustAnyKey,
+		Topics: f.topics, Hosts: f.hosts, MaxStreams: f.maxStreams, Lean: f.lean,
+		KnownDevicesOnly: f.knownOnly, RoundTrip: f.roundTrip, Seed: f.seed,
+	}
+	if f.environment != "sandbox" && f.environment != "production" {
+		return cfg, usage("--environment has to be sandbox or production")
+	}
+	if f.roundTrip < 0 {
+		return cfg, usage("--round-trip cannot be negative")
+	}
+	if f.team != "" {
+		if err := auth.ValidateTeamID(f.team); err != nil {
+			return cfg, usage("--team: %s", inputProblem(err))
+		}
+	}
+	if host, _, err := net.SplitHostPort(f.listen); err != nil {
+		return cfg, usage("--listen has to be HOST:PORT: %w", err)
+	} else if host != "" && !net.ParseIP(host).IsUnspecified() {
+		cfg.Hosts = append(cfg.Hosts, host)
+	}
+	switch {
+	case f.key != "":
+		if f.team == "" {
+			return cfg, usage("--team is missing: a provider token of --key is accepted only with the id of its team")
+		}
+		public, id, err := loadPublicKey(f.key, f.keyID)
+		if err != nil {
+			return cfg, usage("--key: %w", err)
+		}
+		cfg.Keys = []sim.Key{{KeyID: id, TeamID: f.team, Public: public}}
+	case f.keyID != "":
+		return cfg, usage("--key-id belongs to --key, which is missing")
+	}
+	if f.api != "" {
+		loopback, err := isLoopback(f.api)
+		switch {
+		case err != nil:
+			return cfg, usage("--api has to be HOST:PORT: %w", err)
+		case !loopback && !f.allowRemote:
+			return cfg, usage("--api %s can be reached from other machines, and the test API asks nobody who they are; use 127.0.0.1, or add --allow-remote-api", f.api)
+		}
+	}
+	return cfg, nil
+}
+
+func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
+	cfg, err := f.config()
+	if err != nil {
+		return err
+	}
+	cfg.Logger = a.logger()
+	if len(cfg.Keys) == 0 && !cfg.TrustAnyKey {
+		cfg.Logger.Warn("no signing key is known, so every provider token will be refused; give --key with --team, or --trust-any-key")
+	}
+	s, err := startSimulator(cfg, f.listen, f.api, false)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	if f.caOut != "" {
+		// It is a certificate without its key: anybody may read it.
+		if err := os.WriteFile(f.caOut, s.server.CAPEM(), 0o644); err != nil {
+			return usage("--ca-out: %w", err)
+		}
+	}
+	a.ready("apns", s.apns)
+	if s.api != "" {
+		a.ready("api", s.api)
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.served:
+		s.served <- err // stop waits for it too
+		return err
+	}
+}
+
+// ready prints the line that scripts wait for.
+func (a *app) ready(what, address string) {
+	if a.json {
+		a.printJSON(struct {
+			Ready   string `json:"ready"`
+			Address string `json:"address"`
+		}{what, address})
+		return
+	}
+	a.printf("ready %s %s\n", what, address)
+}

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+)
+
+// didYouMean returns a hint if one of the known words is near, else "".
+func didYouMean(word string, known []string) string {
+	if near := nearest(word, known, 1); len(near) > 0 {
+		return fmt.Sprintf("; did you mean %q?", near[0])
+	}
+	return ""
+}
+
+// nearest returns up to n known words that a typing error or two may have
+// turned into word, the nearest first.
+func nearest(word string, known []string, n int) []string {
+	if len(word) > 64 {
+		return nil // nobody mistypes that much, and the distance takes a while
+	}
+	key := plain(word)
+	limit := max(1, len(key)/3)
+	var found []string
+	for distance := 0; distance <= limit && len(found) < n; distance++ {
+		for _, k := range known {
+			if len(found) < n && editDistance(key, plain(k)) == distance {
+				found = append(found, k)
+			}
+		}
+	}
+	return found
+}
+
+// plain removes what differs between the ways of writing one name.
+func plain(s string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s))
+}
+
+// editDistance is the number of bytes to insert, remove, replace or swap with
+// their neighbour to get from a to b.
+func editDistance(a, b string) int {
+	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
+	row := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j]+cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}

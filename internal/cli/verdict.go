@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"aviso.example/apns"
+)
+
+// verdict is the outcome of one notification as it is printed.
+type verdict struct {
+	DeviceToken string       `json:"device_token"`
+	Outcome     apns.Outcome `json:"outcome"`
+	ID          string       `json:"apns_id,omitempty"`
+	UniqueID    string       `json:"apns_unique_id,omitempty"`
+	Attempts    int          `json:"attempts"`
+	Status      int          `json:"status,omitempty"`
+	Reason      apns.Reason  `json:"reason,omitempty"`
+	Since       time.Time    `json:"since,omitzero"`
+	Action      apns.Action  `json:"action,omitempty"`
+	// Error says why it was not accepted; Advice what to do.
+	Error  string `json:"error,omitempty"`
+	Advice string `json:"advice,omitempty"`
+
+	// invalid says that it was refused before anything was sent.
+	invalid bool
+}
+
+func newVerdict(n *apns.Notification, r apns.Receipt, err error, words fieldWords) verdict {
+	v := verdict{DeviceToken: n.DeviceToken, Outcome: apns.OutcomeOf(err), UniqueID: r.UniqueID, Attempts: r.Attempts}
+	if !r.ID.IsZero() {
+		v.ID = r.ID.String()
+	}
+	if err == nil {
+		return v
+	}
+	if e, ok := errors.AsType[*apns.RejectedError](err); ok {
+		info := e.Reason.Info(e.Status)
+		v.Status, v.Reason, v.Since = e.Status, e.Reason, e.Since
+		v.Action, v.Advice, v.Error = info.Action, info.Advice, info.Meaning
+		if e.Cause != nil {
+			v.Error += ": " + e.Cause.Error()
+		}
+		return v
+	}
+	if e, ok := errors.AsType[*apns.InvalidError](err); ok {
+		v.invalid = true
+		v.Action, v.Error = apns.FixRequest, words.problems(e)
+		return v
+	}
+	if e, ok := errors.AsType[*apns.NotSentError](err); ok {
+		if e.Reason != "" {
+			info := e.Reason.Info(0)
+			v.Reason, v.Action, v.Advice = e.Reason, info.Action, info.Advice
+		}
+		if e.Cause != nil {
+			v.Error = e.Cause.Error()
+		}
+		return v
+	}
+	if e, ok := errors.AsType[*apns.UnknownError](err); ok && e.Cause != nil {
+		v.Error = e.Cause.Error()
+		v.Advice = "It may or may not have been taken. Send it again only if a duplicate does no harm."
+		return v
+	}
+	v.Error = err.Error()
+	return v
+}
+
+func (v *verdict) exitCode() int {
+	if v.invalid {
+		return ExitUsage
+	}
+	var c exitCode
+	c.add(v.Outcome)
+	return int(c)
+}
+
+// printVerdict prints for people.
+func (a *app) printVerdict(v verdict) {
+	colour := map[apns.Outcome]string{apns.Accepted: green, apns.Rejected: red, apns.NotSent: red, apns.Unknown: yellow}[v.Outcome]
+	word := strings.ReplaceAll(v.Outcome.String(), "_", " ")
+	if v.Outcome == apns.Accepted {
+		word = "accepted by APNs"
+	}
+	a.printf("  %s", a.paint(a.stdout, colour, word))
+	if v.Status != 0 || v.Reason != "" {
+		a.printf(": %s", reasonText(v.Status, v.Reason))
+	}
+	a.printf("\n")
+	line := func(name, text string) {
+		if text != "" {
+			a.printf("    %-15s %s\n", name, text)
+		}
+	}
+	line("device token", shorten(v.DeviceToken))
+	line("apns-id", v.ID)
+	line("apns-unique-id", v.UniqueID)
+	if !v.Since.IsZero() {
+		line("inactive since", v.Since.UTC().Format(time.RFC3339))
+	}
+	if v.Attempts > 1 {
+		line("attempts", fmt.Sprint(v.Attempts))
+	}
+	line("why", v.Error)
+	if v.Action != "" || v.Advice != "" {
+		line("what to do", strings.Trim(string(v.Action)+". "+v.Advice, ". ")+".")
+	}
+}
+
+func reasonText(status int, reason apns.Reason) string {
+	switch {
+	case status == 0:
+		return string(reason)
+	case reason == "":
+		return fmt.Sprint(status)
+	}
+	return fmt.Sprintf("%d %s", status, reason)
+}
+
+// shorten makes a device token fit for a screen that others may see.
+func shorten(deviceToken string) string {
+	if len(deviceToken) <= 12 {
+		return deviceToken
+	}
+	return deviceToken[:4] + "…" + deviceToken[len(deviceToken)-4:]
+}
