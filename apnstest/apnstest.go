@@ -124,10 +124,8 @@ func prepare(t testing.TB, options []Option) *Server {
 		t.Fatal(err)
 	}
 	s.CAPEM, s.RootCAs = s.Server.CAPEM(), s.Server.CertPool()
-	env := cfg.Environment
-	if !cfg.Lean {
-		err = s.Devices().Put(sim.Device{DeviceToken: s.DeviceToken, Environment: env, Topics: []string{Topic}}, s.Now())
-		if err != nil {
+	if !cfg.Lean { // a lean server keeps no register as long as it is empty
+		if err := s.PutDevice(sim.Device{DeviceToken: s.DeviceToken, Topics: []string{Topic}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -125,7 +125,7 @@ func (s *Server) apiPutDevice(r *http.Request) (any, error) {
 		return nil, problem(http.StatusUnprocessableEntity, "the device tokens in the path and in the body differ")
 	}
 	in.DeviceToken = deviceToken
-	if err := s.devices.Put(in.device(s.cfg.Environment), s.now()); err != nil {
+	if err := s.PutDevice(in.device(s.cfg.Environment)); err != nil {
 		return nil, err
 	}
 	return s.apiDevice(r)

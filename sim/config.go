@@ -110,7 +110,8 @@ type Config struct {
 	// Lean turns the recorder, the inboxes and the counting of duplicates off and
 	// keeps all checks on: for benchmarks.
 	Lean bool
-	// RecorderLimit bounds the pushes kept; the oldest go first. Default 100,000.
+	// RecorderLimit bounds the pushes kept; the oldest go first. Each takes its
+	// payload and about 1 KiB. Default 100,000.
 	RecorderLimit int
 	// DeviceLimit bounds the devices that appear by themselves; above it, unknown
 	// device tokens are accepted without being remembered. Default 100,000.
@@ -200,6 +201,11 @@ type Guesses struct {
 	// GoAwayOverLimit ends a connection that opens too many streams with GOAWAY
 	// REFUSED_STREAM and Netty's text, instead of refusing the surplus.
 	GoAwayOverLimit bool
+	// LimitFromAck holds the peer to the first SETTINGS' stream limit only once it
+	// has acknowledged them. By default requests that cross with them on the wire
+	// are refused too, as was seen from Apple; senders that take no REFUSED_STREAM
+	// well then lose some at the start.
+	LimitFromAck bool
 	// LowercaseServerIDs makes generated apns-id values lower case; those of
 	// Apple were seen in upper case.
 	LowercaseServerIDs bool

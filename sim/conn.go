@@ -87,6 +87,7 @@ type conn struct {
 	recvWindow  int64  // of the connection
 	recvUnsent  int64
 	localWindow int64   // of new streams, as the peer has acknowledged
+	acked       bool    // the peer has acknowledged SETTINGS
 	unacked     []int64 // initial windows announced, -1 for none, oldest first
 	sendWindow  int64
 	peerWindow  int64 // initial window of streams towards the peer

@@ -219,7 +219,7 @@ func (c *conn) onRequest() {
 		c.resetStream(id, http2.ErrCodeProtocol)
 		return
 	}
-	if uint32(c.active) >= c.limit {
+	if uint32(c.active) >= c.limit && (c.acked || !c.srv.cfg.Guesses.LimitFromAck) {
 		c.count.Refused++
 		if c.srv.cfg.Guesses.GoAwayOverLimit {
 			c.goAway(goAwayParams{last: c.lastBefore(id), code: http2.ErrCodeRefusedStream, debug: []byte(overLimitText)})
@@ -385,6 +385,7 @@ func (c *conn) onSettings(f *http2.SettingsFrame) {
 			c.chargeControl() // nobody asked
 			return
 		}
+		c.acked = true
 		window := c.unacked[0]
 		if c.unacked = c.unacked[1:]; window >= 0 {
 			delta := window - c.localWindow

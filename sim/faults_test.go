@@ -454,6 +454,32 @@ func TestProbabilityIsRepeatable(t *testing.T) {
 	}
 }
 
+func TestCountingOfFaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		apns := apnstest.StartMem(t)
+		a, b := connect(t, apns), connect(t, apns)
+		apns.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Status: 500, PerConnection: true, Nth: 2, Topic: apns.Topic})
+		apns.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Status: 503, For: time.Minute, DeviceToken: strings.ToUpper(deviceToken(9))})
+		for _, r := range []*raw{a, b} {
+			got := ""
+			for range 3 {
+				got += r.answer(r.push()).status[:1]
+			}
+			if got != "252" {
+				t.Errorf("second on each connection: %s", got)
+			}
+		}
+		nine := []string{":path", "/3/device/" + deviceToken(9)}
+		if s := a.answer(a.push(nine...)).status; s != "503" {
+			t.Error(s)
+		}
+		time.Sleep(time.Minute)
+		if s := a.answer(a.push(nine...)).status; s != "200" {
+			t.Error(s)
+		}
+	})
+}
+
 func TestRoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		apns := apnstest.StartMem(t, func(c *sim.Config) { c.RoundTrip = 50 * time.Millisecond })

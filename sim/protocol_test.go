@@ -2,7 +2,9 @@ package sim_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -39,6 +41,57 @@ func TestLimitRisesWithTheFirstProviderToken(t *testing.T) {
 	r.answer(a)
 	r.must(r.fr.WriteData(b, true, []byte(smallPayload)))
 	r.answer(b)
+}
+
+func TestLimitFromAck(t *testing.T) {
+	apns := apnstest.Start(t, func(c *sim.Config) { c.Guesses.LimitFromAck = true })
+	r := dialOnly(t, apns, nil)
+	r.preface()
+	a, b := r.open(), r.open() // crossing with the first SETTINGS
+	r.settings()
+	r.expectReset(r.open(), http2.ErrCodeRefusedStream)
+	for _, id := range []uint32{a, b} {
+		r.must(r.fr.WriteData(id, true, []byte(smallPayload)))
+		if res := r.answer(id); res.status != "200" {
+			t.Errorf("%+v", res)
+		}
+	}
+}
+
+// Shutdown meets connections at every stage.
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		apns := apnstest.StartMem(t)
+		nc, err := apns.Dial(t.Context()) // not even TLS
+		if err != nil {
+			t.Fatal(err)
+		}
+		dialOnly(t, apns, nil).nc.(*tls.Conn).Handshake() // no preface
+		swallowed := connect(t, apns)
+		apns.AddFault(t, sim.Fault{Kind: sim.FaultHalfOpen, Now: true})
+		apns.AddFault(t, sim.Fault{Kind: sim.FaultDelay, Delay: 3 * time.Second})
+		busy, _ := dialRaw(t, apns)
+		id := busy.push()
+		synctest.Wait()
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		done := make(chan error)
+		go func() { done <- apns.Shutdown(ctx) }()
+		if g := busy.expectGoAway(); g.last != id {
+			t.Errorf("%+v", g)
+		}
+		if a := busy.answer(id); a.status != "200" || time.Since(start) != 3*time.Second {
+			t.Errorf("%+v after %v", a, time.Since(start))
+		}
+		busy.expectEnd()
+		// The half-open connection holds out until the context ends.
+		if err := <-done; !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		swallowed.nc.Close()
+		nc.Close()
+	})
 }
 
 func TestOverTheLimitMayBeTheEnd(t *testing.T) {

@@ -195,13 +195,21 @@ func (r *recorder) forget(p *Push) {
 	r.ids[id] = seen
 }
 
-// find returns up to limit matching pushes, oldest first (0: all), and, when
-// there is none, a channel that is closed when that may have changed.
-func (r *recorder) find(f Filter, limit int) ([]Push, <-chan struct{}) {
+// find returns up to limit matching pushes, oldest first (0: all). When there is
+// none it moves f.After past what was looked at, so that waiting does not look
+// twice, and returns a channel that is closed with the next push.
+func (r *recorder) find(f *Filter, limit int) ([]Push, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []Push
-	for i := range r.ring {
+	start := 0
+	if n := len(r.ring); n > 0 {
+		// Sequences in the ring have no gaps.
+		if oldest := r.last - uint64(n) + 1; f.After >= oldest {
+			start = int(min(f.After-oldest+1, uint64(n)))
+		}
+	}
+	for i := start; i < len(r.ring); i++ {
 		p := &r.ring[(r.next+i)%len(r.ring)]
 		if f.match(p) {
 			if found = append(found, *p); len(found) == limit {
@@ -212,6 +220,7 @@ func (r *recorder) find(f Filter, limit int) ([]Push, <-chan struct{}) {
 	if len(found) > 0 {
 		return found, nil
 	}
+	f.After = max(f.After, r.last)
 	if r.changed == nil {
 		r.changed = make(chan struct{})
 	}
@@ -232,7 +241,7 @@ func (s *Server) Pushes(f Filter) []Push {
 	if s.rec == nil {
 		return nil
 	}
-	found, _ := s.rec.find(f, 0)
+	found, _ := s.rec.find(&f, 0)
 	return found
 }
 
@@ -251,7 +260,7 @@ func (s *Server) wait(ctx context.Context, f Filter, limit int) ([]Push, error) 
 		return nil, ErrLean
 	}
 	for {
-		found, changed := s.rec.find(f, limit)
+		found, changed := s.rec.find(&f, limit)
 		if len(found) > 0 {
 			return found, nil
 		}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -97,11 +98,10 @@ func (s *Server) Start(addr string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sim: %w", err)
 	}
-	if err := s.track(l); err != nil {
+	if err := s.track(l, func() { s.wg.Go(func() { s.acceptLoop(l) }) }); err != nil {
 		l.Close()
 		return "", err
 	}
-	s.wg.Go(func() { s.acceptLoop(l) })
 	return l.Addr().String(), nil
 }
 
@@ -119,14 +119,15 @@ func (s *Server) ListenAndServe(addr string) error {
 // itself. It blocks until Close and then returns ErrServerClosed, or until l
 // fails. Several listeners may be served at once.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.track(l); err != nil {
+	if err := s.track(l, func() {}); err != nil {
 		l.Close()
 		return err
 	}
 	return s.acceptLoop(l)
 }
 
-func (s *Server) track(l net.Listener) error {
+// track notes a listener and runs start before Close can begin to wait.
+func (s *Server) track(l net.Listener, start func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.draining {
@@ -136,6 +137,7 @@ func (s *Server) track(l net.Listener) error {
 	if s.endpoint == "" {
 		s.endpoint = l.Addr().String()
 	}
+	start()
 	return nil
 }
 
@@ -235,8 +237,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	for _, c := range s.open() {
 		c.mu.Lock()
-		c.goAway(goAwayParams{debug: reasonJSON(proto.ReasonShutdown, 0), last: c.maxID})
+		begun := c.gotSettings
+		if begun && !c.swallow {
+			c.goAway(goAwayParams{debug: reasonJSON(proto.ReasonShutdown, 0), last: c.maxID})
+		}
 		c.mu.Unlock()
+		if !begun {
+			c.abort(false) // still shaking hands: nothing is lost
+		}
 	}
 	done := make(chan struct{})
 	go func() { // ends with the connections, which the Close below guarantees
@@ -271,6 +279,19 @@ func (s *Server) Now() time.Time { return s.now() }
 
 // Devices returns the register of simulated devices.
 func (s *Server) Devices() *Devices { return s.devices }
+
+// PutDevice adds a device to this server's register or replaces one. An empty
+// Environment means the server's.
+func (s *Server) PutDevice(d Device) error {
+	d.Environment = cmp.Or(d.Environment, s.cfg.Environment)
+	return s.devices.Put(d, s.now())
+}
+
+// SetDeviceState changes the state of a registered device. since matters for
+// Unregistered and Expired; zero means now.
+func (s *Server) SetDeviceState(deviceToken string, state DeviceState, since time.Time) error {
+	return s.devices.SetState(deviceToken, state, since, s.now())
+}
 
 // CAPEM returns the certificate that clients must trust, in PEM.
 func (s *Server) CAPEM() []byte { return slices.Clone(s.caPEM) }
