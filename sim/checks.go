@@ -77,7 +77,7 @@ func (j *judged) path() verdict {
 	path := j.req.get(fieldPath)
 	token, ok := strings.CutPrefix(path, proto.PathDevice)
 	switch {
-	case ok && token == "", path+"/" == proto.PathDevice:
+	case ok && token == "", path == proto.PathDevice[:len(proto.PathDevice)-1]:
 		if j.req.get(fieldMethod) == "POST" {
 			return refuse(proto.ReasonMissingDeviceToken)
 		}

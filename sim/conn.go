@@ -65,8 +65,8 @@ type conn struct {
 	// Reading.
 	dec       *hpack.Decoder
 	block     headerBlock
-	plain     []byte // a block rewritten by plainBlock
-	trailers  bool   // the block being read ends a request
+	plain     plainer
+	trailers  bool // the block being read ends a request
 	scratch   judged
 	batchTime time.Time // of the current batch of input
 	ruleTime  time.Time // the same by the rules' clock, zero until asked for

@@ -158,7 +158,7 @@ func (c *conn) fragment(p []byte, last bool) {
 	tooLarge := c.block.size > limit || c.block.frames > maxBlockFrames
 	if !tooLarge {
 		if last && c.block.frames == 1 {
-			p, c.plain = plainBlock(c.plain, p)
+			p = c.plain.block(p)
 		}
 		if _, err := c.dec.Write(p); err != nil {
 			c.fail(http2.ErrCodeCompression, "header block cannot be decoded")

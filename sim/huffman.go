@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"slices"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -60,10 +61,40 @@ func appendPlain(dst, src []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// plainBlock rewrites a complete header block, reusing buf. It returns the block
-// itself when there is nothing to gain or anything unusual in it.
-func plainBlock(buf, block []byte) (rewritten, newBuf []byte) {
-	out := buf[:0]
+// plainer rewrites header blocks. Its memory is reused from block to block.
+type plainer struct {
+	buf []byte
+	// The last long value: in practice the provider token of clients that never
+	// put it into the table.
+	longCode, longPlain []byte
+}
+
+// longValue is from where on a value is worth remembering, in encoded bytes.
+const longValue = 96
+
+// value appends the decoded form of src, or reports false.
+func (p *plainer) value(dst, src []byte) ([]byte, bool) {
+	if len(src) < longValue {
+		return appendPlain(dst, src)
+	}
+	if bytes.Equal(src, p.longCode) {
+		return append(dst, p.longPlain...), true
+	}
+	from := len(dst)
+	dst, ok := appendPlain(dst, src)
+	if ok {
+		p.longCode = append(p.longCode[:0], src...)
+		p.longPlain = append(p.longPlain[:0], dst[from:]...)
+	}
+	return dst, ok
+}
+
+// block rewrites a complete header block; the result is good until the next
+// call. It is the block itself when there is nothing to gain or anything unusual
+// in it.
+func (p *plainer) block(block []byte) []byte {
+	out := p.buf[:0]
+	defer func() { p.buf = out }()
 	done := 0 // of block, copied or rewritten
 	for at := 0; at < len(block); {
 		b := block[at]
@@ -79,7 +110,7 @@ func plainBlock(buf, block []byte) (rewritten, newBuf []byte) {
 		}
 		index, next, ok := smallInt(block, at, prefix)
 		if !ok {
-			return block, out
+			return block
 		}
 		at = next
 		if b >= 0x80 || b >= 0x20 && b < 0x40 {
@@ -88,34 +119,40 @@ func plainBlock(buf, block []byte) (rewritten, newBuf []byte) {
 		if index == 0 { // the name follows
 			n, next, ok := smallInt(block, at, 7)
 			if !ok || next+n > len(block) {
-				return block, out
+				return block
 			}
 			at = next + n
 		}
 		n, next, ok := smallInt(block, at, 7)
 		if !ok || next+n > len(block) {
-			return block, out
+			return block
 		}
 		if literal && block[at]&0x80 != 0 {
 			out = append(out, block[done:at]...)
 			lengthAt := len(out)
 			out = append(out, 0)
-			if out, ok = appendPlain(out, block[next:next+n]); !ok {
-				return block, out
+			if out, ok = p.value(out, block[next:next+n]); !ok {
+				return block
 			}
-			size := len(out) - lengthAt - 1
-			if size >= 127 { // needs more bytes of length: let x/net do it
-				return block, out
+			if size := len(out) - lengthAt - 1; size < 127 {
+				out[lengthAt] = byte(size)
+			} else {
+				size -= 127
+				if size >= 1<<14 {
+					return block
+				}
+				out = slices.Insert(out, lengthAt+1, byte(size&0x7f|0x80), byte(size>>7))
+				out[lengthAt] = 0x7f
 			}
-			out[lengthAt] = byte(size)
 			done = next + n
 		}
 		at = next + n
 	}
 	if done == 0 {
-		return block, out
+		return block
 	}
-	return append(out, block[done:]...), out
+	out = append(out, block[done:]...)
+	return out
 }
 
 // smallInt reads an HPACK integer of up to three bytes.
