@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/lmittmann/tint"
@@ -62,9 +61,6 @@ func (a *app) run(ctx context.Context, args []string) int {
 		if e.err == nil {
 			message = ""
 		}
-	} else if strings.HasPrefix(message, "unknown command") {
-		code = ExitUsage
-		message = strings.Join(strings.Fields(message), " ")
 	}
 	if message != "" {
 		fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "aviso: ")+message)
@@ -92,31 +88,46 @@ Exit codes:
   aviso explain BadDeviceToken`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          unknownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs instead of text for people")
 	root.PersistentFlags().CountVarP(&a.verbose, "verbose", "v", "log connections to standard error; twice logs more")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%s", flagProblem(err)) })
-	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.versionCommand())
+	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.credentialCommand(),
+		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
-	wrapArgs(root)
 	return root
 }
 
-// wrapArgs makes a wrong number of arguments a usage error like any other.
-func wrapArgs(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usage("%s: %v; see %s --help", cmd.CommandPath(), err, cmd.CommandPath())
-			}
-			return nil
-		}
+// unknownCommand refuses arguments of the root, which are mistyped subcommands.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
 	}
+	var names []string
 	for _, sub := range cmd.Commands() {
-		wrapArgs(sub)
+		names = append(names, sub.Name())
+	}
+	return usage("there is no command %q%s; see aviso help", args[0], didYouMean(args[0], names))
+}
+
+// noArguments is for commands that take flags only.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes flags only, and %q is none; a value with spaces has to be quoted", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// oneArgument is for commands about one file or word.
+func oneArgument(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usage("%s takes exactly one %s, and there are %d", cmd.CommandPath(), what, len(args))
+		}
+		return nil
 	}
 }
 
@@ -155,3 +166,8 @@ func (a *app) paint(w io.Writer, colour, text string) string {
 }
 
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
+
+// warnf says on standard error what does not stop the command.
+func (a *app) warnf(format string, args ...any) {
+	fmt.Fprintf(a.stderr, "%s%s\n", a.paint(a.stderr, yellow, "warning: "), fmt.Sprintf(format, args...))
+}

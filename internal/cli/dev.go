@@ -52,7 +52,7 @@ so that the same commands work next time. Ctrl-C ends it.`,
 		Example: `  aviso dev
   aviso dev --once
   aviso dev --dir ~/.aviso-dev --json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()

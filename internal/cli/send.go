@@ -15,6 +15,7 @@ type sendFlags struct {
 	target
 	identity
 	messageFlags
+	batchFlags
 	to            []string
 	timeout       time.Duration
 	resendUnknown bool
@@ -29,11 +30,31 @@ func (a *app) sendCommand() *cobra.Command {
 
 Name the environment (--sandbox, --production, or --endpoint for the simulator),
 the credential (--key with --team, or --cert), the app (--topic), the devices
-(--to), and what to send: texts, or a whole --payload.`,
+(--to), and what to send: texts, or a whole --payload.
+
+With --batch, notifications come from a file, or from standard input with -: one
+JSON object on each line, with the keys "to" (the device token, required), then
+"payload" (an object) or the parts "title", "subtitle", "body", "badge" (a number
+or "clear"), "sound", "category", "thread_id", "interruption_level",
+"mutable_content", "content_available" and "data" (an object), and "topic" or
+"bundle_id", "push_type", "priority", "expiration", "collapse_id", "id". A first
+line {"defaults":{…}} is for all lines; flags are defaults too, and weaker. A line
+that is wrong is reported with its number, and the rest is sent. The batch stops
+by itself when no connection can be had, or when the first 1,000 answers all say
+that the configuration is wrong.
+
+--failures gets every line that was not accepted, with the reason, and can itself
+be given to --batch. --resume keeps a state file, with which the same command
+goes on after an interruption, even kill -9: a line whose outcome was known is
+never sent again; of those on their way at that moment, at most 2,048, some may
+be sent twice. Lines that were not sent stay open for the next run and are then
+not in --failures. Ctrl-C stops reading and waits up to 15 seconds for outcomes.`,
 		Example: `  aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app \
       --to 740f4707… --title Hello --body World --sound default
+  aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app \
+      --batch pushes.ndjson --failures failed.ndjson --resume state --rate 5000
   aviso send --production --cert push.p12 --password-file password.txt --to 740f4707… --payload push.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.send(cmd, f) },
 	}
 	flags := cmd.Flags()
@@ -42,6 +63,7 @@ the credential (--key with --team, or --cert), the app (--topic), the devices
 	f.identity.register(flags)
 	flags.StringArrayVar(&f.to, "to", nil, "`DEVICE_TOKEN` to send to, hexadecimal (repeatable)")
 	f.messageFlags.register(flags)
+	f.batchFlags.register(flags)
 	flags.DurationVar(&f.timeout, "timeout", 0, "give up on a notification after this `TIME`, resends included (default 1m0s)")
 	flags.BoolVar(&f.resendUnknown, "resend-unknown", false, "send again what got no answer, at the risk of duplicates")
 	return cmd
@@ -59,7 +81,10 @@ func (f *sendFlags) config(a *app, cmd *cobra.Command) (apns.Config, error) {
 	if cmd.Flags().Changed("timeout") && f.timeout <= 0 {
 		return cfg, usage("--timeout is %v; it has to be a time like 30s", f.timeout)
 	}
-	cfg.Timeout, cfg.ResendUnknown, cfg.Logger = f.timeout, f.resendUnknown, a.logger()
+	cfg.Timeout, cfg.ResendUnknown = f.timeout, f.resendUnknown
+	if a.verbose > 0 { // without it, the verdict says the same
+		cfg.Logger = a.logger()
+	}
 	return cfg, nil
 }
 
@@ -96,6 +121,12 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 		return err
 	}
 	m.defaultTopic(&cfg)
+	if err := f.batchFlags.check(cmd.Flags()); err != nil {
+		return err
+	}
+	if f.batch != "" {
+		return a.sendBatch(cmd, f, cfg, m)
+	}
 	switch {
 	case len(f.to) == 0:
 		return usage("--to is missing: the device token to send to, as the app received it")
@@ -151,7 +182,7 @@ func (a *app) warn(m *message, n *apns.Notification) {
 	linter := payload.Linter{Topic: n.Topic, Priority: m.priority, Now: time.Now()}
 	for _, finding := range linter.Lint(m.pushType, n.Payload) {
 		if finding.Severity != payload.Rejected {
-			a.logger().Warn(finding.Message, "where", where(finding), "fix", finding.Fix, "code", finding.Code)
+			a.warnf("%s: %s; %s [%s]", where(finding), finding.Message, finding.Fix, finding.Code)
 		}
 	}
 }

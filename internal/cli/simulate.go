@@ -49,7 +49,7 @@ Port 0 takes a free port. SIGINT or SIGTERM ends the simulator.`,
 		Example: `  aviso simulate --ca-out ca.pem --trust-any-key
   aviso simulate --ca-out ca.pem --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app
   curl -s 'http://127.0.0.1:2198/sim/v1/pushes?wait=5s'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.simulate(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
@@ -126,7 +126,7 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 	}
 	cfg.Logger = a.logger()
 	if len(cfg.Keys) == 0 && !cfg.TrustAnyKey {
-		cfg.Logger.Warn("no signing key is known, so every provider token will be refused; give --key with --team, or --trust-any-key")
+		a.warnf("no signing key is known, so every provider token will be refused; give --key with --team, or --trust-any-key")
 	}
 	s, err := startSimulator(cfg, f.listen, f.api, false)
 	if err != nil {

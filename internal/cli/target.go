@@ -72,14 +72,3 @@ func (t *target) apply(flags *pflag.FlagSet, cfg *apns.Config) error {
 	}
 	return nil
 }
-
-// name describes the target in a few words.
-func (t *target) name() string {
-	switch {
-	case t.sandbox:
-		return "Apple's sandbox"
-	case t.production:
-		return "Apple's production"
-	}
-	return t.endpoint
-}

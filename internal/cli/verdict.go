@@ -28,8 +28,8 @@ type verdict struct {
 	invalid bool
 }
 
-func newVerdict(n *apns.Notification, r apns.Receipt, err error, words fieldWords) verdict {
-	v := verdict{DeviceToken: n.DeviceToken, Outcome: apns.OutcomeOf(err), UniqueID: r.UniqueID, Attempts: r.Attempts}
+func newVerdict(n *apns.Notification, r apns.Receipt, err error, words fieldWords) (v verdict) {
+	v = verdict{DeviceToken: n.DeviceToken, Outcome: apns.OutcomeOf(err), UniqueID: r.UniqueID, Attempts: r.Attempts}
 	if !r.ID.IsZero() {
 		v.ID = r.ID.String()
 	}
@@ -47,9 +47,10 @@ func newVerdict(n *apns.Notification, r apns.Receipt, err error, words fieldWord
 	}
 	if e, ok := errors.AsType[*apns.InvalidError](err); ok {
 		v.invalid = true
-		v.Action, v.Error = apns.FixRequest, words.problems(e)
+		v.Error = words.problems(e)
 		return v
 	}
+	defer func() { v.Error = oneLine(v.Error) }()
 	if e, ok := errors.AsType[*apns.NotSentError](err); ok {
 		if e.Reason != "" {
 			info := e.Reason.Info(0)
@@ -127,3 +128,6 @@ func shorten(deviceToken string) string {
 	}
 	return deviceToken[:4] + "…" + deviceToken[len(deviceToken)-4:]
 }
+
+// oneLine flattens joined errors, which come one per line.
+func oneLine(text string) string { return strings.Join(strings.Split(text, "\n"), "; ") }

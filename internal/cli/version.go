@@ -14,7 +14,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Print the version of aviso",
 		Long:    "Print the version of aviso, the revision it was built from, and the version of Go.",
 		Example: "  aviso version --json",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
 				Version  string `json:"version"`

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"aviso.example/apns"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [REASON]",
+		Short: "Tell what a reason that APNs gave means and what to do",
+		Long: `Tell what a reason in an answer of APNs means, with which status it comes, and
+what to do about it. Without an argument, list all reasons.`,
+		Example: `  aviso explain BadDeviceToken
+  aviso explain --json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage("aviso explain takes one reason at a time, and there are %d", len(args))
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return reasonWords(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.listReasons()
+			}
+			return a.explain(args[0])
+		},
+	}
+}
+
+func reasonWords() (words []string) {
+	for r := range apns.Reasons() {
+		words = append(words, string(r.Reason))
+	}
+	return words
+}
+
+func (a *app) explain(word string) error {
+	info, ok := apns.LookupReason(word)
+	if !ok {
+		if near := nearest(word, reasonWords(), 3); len(near) > 0 {
+			return usage("APNs has no reason %q that anybody knows of; did you mean %s?", word, strings.Join(near, " or "))
+		}
+		return usage("APNs has no reason %q that anybody knows of; aviso explain lists all", word)
+	}
+	if a.json {
+		return a.printJSON(info)
+	}
+	where := ""
+	if info.Broadcast {
+		where = ", broadcasts and channels only"
+	}
+	a.printf("%s (status %d%s)\n", a.paint(a.stdout, bold, string(info.Reason)), info.Status, where)
+	a.printf("  means       %s\n", info.Meaning)
+	a.printf("  what to do  %s. %s\n", info.Action, info.Advice)
+	if info.Note != "" {
+		a.printf("  note        %s\n", info.Note)
+	}
+	return nil
+}
+
+func (a *app) listReasons() error {
+	all := slices.Collect(apns.Reasons())
+	if a.json {
+		return a.printJSON(all)
+	}
+	width := 0
+	for _, r := range all {
+		width = max(width, len(r.Reason))
+	}
+	broadcast := false
+	for _, r := range all {
+		if r.Broadcast && !broadcast {
+			broadcast = true
+			a.printf("\nBroadcasts and channels only:\n")
+		}
+		word := a.paint(a.stdout, bold, fmt.Sprintf("%-*s", width, r.Reason))
+		a.printf("%d  %s  %-22s  %s\n", r.Status, word, r.Action, r.Meaning)
+	}
+	return nil
+}
