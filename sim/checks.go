@@ -17,11 +17,12 @@ type judged struct {
 	body []byte // nil when lean
 	now  time.Time
 
-	token    string // device token, lower case once its form was judged
-	topic    string
-	rule     *proto.TypeRule // nil when no push type was stated
-	arrival  arrival
-	priority int
+	// deviceToken is lower case once its form was judged.
+	deviceToken string
+	topic       string
+	rule        *proto.TypeRule // nil when no push type was stated
+	arrival     arrival
+	priority    int
 }
 
 // check returns the empty verdict when it has no objection.
@@ -35,12 +36,12 @@ var (
 		(*judged).credential,
 		(*judged).messageID, (*judged).expiration, (*judged).prio, (*judged).pushType, (*judged).collapseID,
 		(*judged).topicField, (*judged).payload,
-		(*judged).tokenForm,
+		(*judged).deviceTokenForm,
 	}
 	headersFirstOrder = []check{
 		(*judged).messageID, (*judged).path, (*judged).method, (*judged).duplicates,
 		(*judged).topicSyntaxOnly, (*judged).collapseID, (*judged).prio, (*judged).pushType, (*judged).expiration,
-		(*judged).tokenForm,
+		(*judged).deviceTokenForm,
 		(*judged).credential,
 		(*judged).topicField, (*judged).payload,
 	}
@@ -61,7 +62,7 @@ func (c *conn) judge(st *stream, skew time.Duration) (verdict, *judged) {
 		}
 	}
 	a := &j.arrival
-	a.token, a.topic, a.now = j.token, j.topic, j.now
+	a.deviceToken, a.topic, a.now = j.deviceToken, j.topic, j.now
 	if !c.srv.cfg.Lean {
 		a.note = Notification{
 			ID: c.idFor(st), Topic: j.topic, PushType: j.req.get(fieldPushType),
@@ -75,15 +76,15 @@ var pass verdict
 
 func (j *judged) path() verdict {
 	path := j.req.get(fieldPath)
-	token, ok := strings.CutPrefix(path, proto.PathDevice)
+	deviceToken, ok := strings.CutPrefix(path, proto.PathDevice)
 	switch {
-	case ok && token == "", path == proto.PathDevice[:len(proto.PathDevice)-1]:
+	case ok && deviceToken == "", path == proto.PathDevice[:len(proto.PathDevice)-1]:
 		if j.req.get(fieldMethod) == "POST" {
 			return refuse(proto.ReasonMissingDeviceToken)
 		}
 		return pass
-	case ok && strings.IndexByte(token, '/') < 0:
-		j.token = token
+	case ok && strings.IndexByte(deviceToken, '/') < 0:
+		j.deviceToken = deviceToken
 		return pass
 	case path == "/" || path == "*" || path == "":
 		return pass // judged by its method: HEAD / is known to be 405
@@ -95,7 +96,7 @@ func (j *judged) method() verdict {
 	if j.req.get(fieldMethod) != "POST" {
 		return refuse(proto.ReasonMethodNotAllowed)
 	}
-	if j.token == "" {
+	if j.deviceToken == "" {
 		return refuse(proto.ReasonBadPath)
 	}
 	return pass
@@ -130,13 +131,13 @@ func (j *judged) credential() verdict {
 	}
 	pt := c.pt
 	if pt == nil || value != c.ptValue {
-		pt = c.srv.lookupToken(value)
+		pt = c.srv.lookupProviderToken(value)
 	}
 	if pt.reason != "" {
 		return refuse(pt.reason)
 	}
 	if pt != c.pt || j.now.Sub(pt.issuedAt) > proto.ProviderTokenMaxAge || j.now.Before(pt.issuedAt) || c.wedged != "" {
-		if reason := c.changeToken(pt, j.now); reason != "" {
+		if reason := c.changeProviderToken(pt, j.now); reason != "" {
 			return refuse(reason)
 		}
 		c.pt, c.ptValue = pt, value
@@ -148,11 +149,11 @@ func (j *judged) credential() verdict {
 	return pass
 }
 
-// changeToken judges a provider token that is not the one this connection used
+// changeProviderToken judges a provider token that is not the one this connection used
 // last, or whose age has to be looked at again.
-func (c *conn) changeToken(pt *providerToken, now time.Time) (reason proto.Reason) {
+func (c *conn) changeProviderToken(pt *providerToken, now time.Time) (reason proto.Reason) {
 	defer func() {
-		if c.srv.cfg.Guesses.WedgeAfterTokenError &&
+		if c.srv.cfg.Guesses.WedgeAfterProviderTokenError &&
 			(reason == proto.ReasonExpiredProviderToken || reason == proto.ReasonTooManyProviderTokenUpdates) {
 			c.wedged, c.wedgedUntil = reason, now.Add(proto.ProviderTokenMinInterval)
 		}
@@ -166,16 +167,16 @@ func (c *conn) changeToken(pt *providerToken, now time.Time) (reason proto.Reaso
 	if reason := c.srv.judgeAge(pt, now); reason != "" {
 		return reason
 	}
-	if reason := c.srv.judgeKey(c.firstToken, pt); reason != "" {
+	if reason := c.srv.judgeKey(c.firstProviderToken, pt); reason != "" {
 		return reason
 	}
-	if c.srv.cfg.Guesses.TeamWideTokenUpdates {
+	if c.srv.cfg.Guesses.TeamWideProviderTokenUpdates {
 		reason = c.srv.teams.use(pt, now)
 	} else {
-		reason = c.tokenUses.use(pt, now)
+		reason = c.providerTokenUses.use(pt, now)
 	}
-	if reason == "" && c.firstToken == nil {
-		c.firstToken = pt
+	if reason == "" && c.firstProviderToken == nil {
+		c.firstProviderToken = pt
 	}
 	return reason
 }
@@ -354,14 +355,14 @@ func (j *judged) payload() verdict {
 	return pass
 }
 
-func (j *judged) tokenForm() verdict {
-	token, ok := lowerToken(j.token)
+func (j *judged) deviceTokenForm() verdict {
+	deviceToken, ok := lowerDeviceToken(j.deviceToken)
 	if !ok {
 		return refuse(proto.ReasonBadDeviceToken)
 	}
-	j.token = token
+	j.deviceToken = deviceToken
 	d := j.c.srv.devices
-	if len(token) < 2*j.c.srv.cfg.Guesses.MinDeviceTokenBytes && !(d.Len() > 0 && d.has(token)) {
+	if len(deviceToken) < 2*j.c.srv.cfg.Guesses.MinDeviceTokenBytes && !(d.Len() > 0 && d.has(deviceToken)) {
 		return refuse(proto.ReasonBadDeviceToken)
 	}
 	return pass
@@ -370,5 +371,5 @@ func (j *judged) tokenForm() verdict {
 func (d *Devices) has(lower string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.byToken[lower] != nil
+	return d.byDeviceToken[lower] != nil
 }

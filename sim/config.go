@@ -179,13 +179,13 @@ type Guesses struct {
 	// FutureIssuedAt is how far iat may lie ahead of the clock. Default 1 h;
 	// further ahead is InvalidProviderToken. Negative means not at all.
 	FutureIssuedAt time.Duration
-	// TeamWideTokenUpdates counts changes of the provider token per team over all
+	// TeamWideProviderTokenUpdates counts changes of the provider token per team over all
 	// connections, instead of per connection as documented.
-	TeamWideTokenUpdates bool
-	// WedgeAfterTokenError keeps answering ExpiredProviderToken and
+	TeamWideProviderTokenUpdates bool
+	// WedgeAfterProviderTokenError keeps answering ExpiredProviderToken and
 	// TooManyProviderTokenUpdates on a connection that once earned it, until the
 	// 20 minutes are over.
-	WedgeAfterTokenError bool
+	WedgeAfterProviderTokenError bool
 	// InternalErrorAfterIdle answers 500 InternalServerError on a provider-token
 	// connection once it was idle for so long (seen at one hour). 0 is off.
 	InternalErrorAfterIdle time.Duration

@@ -95,17 +95,17 @@ type conn struct {
 	noUpdates   bool // fault: never send WINDOW_UPDATE
 
 	// Identity.
-	pt          *providerToken
-	ptValue     string
-	firstToken  *providerToken
-	tokenUses   tokenUses
-	okTopic     string
-	okTopicKey  *providerToken
-	wedged      proto.Reason
-	wedgedUntil time.Time
-	authed      bool // a valid provider token came
-	shrunk      bool
-	errorScore  int
+	pt                 *providerToken
+	ptValue            string
+	firstProviderToken *providerToken
+	providerTokenUses  providerTokenUses
+	okTopic            string
+	okTopicKey         *providerToken
+	wedged             proto.Reason
+	wedgedUntil        time.Time
+	authed             bool // a valid provider token came
+	shrunk             bool
+	errorScore         int
 
 	// Ending.
 	gotSettings bool

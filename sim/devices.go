@@ -83,16 +83,16 @@ type device struct {
 // Devices is a register of devices, which several servers may share. Its methods
 // may be called from several goroutines.
 type Devices struct {
-	mu       sync.Mutex
-	byToken  map[string]*device
-	appeared int
+	mu            sync.Mutex
+	byDeviceToken map[string]*device
+	appeared      int
 	// size is read without the lock by servers that only need to know that
 	// nothing is registered.
 	size atomic.Int64
 }
 
 // NewDevices returns an empty register.
-func NewDevices() *Devices { return &Devices{byToken: map[string]*device{}} }
+func NewDevices() *Devices { return &Devices{byDeviceToken: map[string]*device{}} }
 
 // ErrUnknownDevice is returned for a device token that is not registered.
 var ErrUnknownDevice = errors.New("sim: no such device")
@@ -121,10 +121,10 @@ func (d *Devices) Put(dev Device, now time.Time) error {
 	dev.Topics = slices.Clone(dev.Topics)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.byToken[dev.DeviceToken]
+	e := d.byDeviceToken[dev.DeviceToken]
 	if e == nil {
 		e = &device{}
-		d.byToken[dev.DeviceToken] = e
+		d.byDeviceToken[dev.DeviceToken] = e
 		d.size.Add(1)
 	} else if e.appeared {
 		e.appeared = false
@@ -171,7 +171,7 @@ func (d *Devices) SetState(deviceToken string, state DeviceState, since, now tim
 func (d *Devices) Get(deviceToken string) (Device, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.byToken[strings.ToLower(deviceToken)]
+	e := d.byDeviceToken[strings.ToLower(deviceToken)]
 	if e == nil {
 		return Device{}, ErrUnknownDevice
 	}
@@ -189,14 +189,14 @@ func (d *Devices) Remove(deviceToken string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	deviceToken = strings.ToLower(deviceToken)
-	e := d.byToken[deviceToken]
+	e := d.byDeviceToken[deviceToken]
 	if e == nil {
 		return false
 	}
 	if e.appeared {
 		d.appeared--
 	}
-	delete(d.byToken, deviceToken)
+	delete(d.byDeviceToken, deviceToken)
 	d.size.Add(-1)
 	return true
 }
@@ -205,7 +205,7 @@ func (d *Devices) Remove(deviceToken string) bool {
 func (d *Devices) Clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	clear(d.byToken)
+	clear(d.byDeviceToken)
 	d.appeared = 0
 	d.size.Store(0)
 }
@@ -215,8 +215,8 @@ func (d *Devices) Clear() {
 func (d *Devices) All() iter.Seq[Device] {
 	return func(yield func(Device) bool) {
 		d.mu.Lock()
-		list := make([]Device, 0, len(d.byToken))
-		for _, e := range d.byToken {
+		list := make([]Device, 0, len(d.byDeviceToken))
+		for _, e := range d.byDeviceToken {
 			list = append(list, e.clone())
 		}
 		d.mu.Unlock()
@@ -246,7 +246,7 @@ func (d *Devices) Stored(deviceToken string) ([]Notification, error) {
 func (d *Devices) list(deviceToken string, pick func(*device) []Notification) ([]Notification, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.byToken[strings.ToLower(deviceToken)]
+	e := d.byDeviceToken[strings.ToLower(deviceToken)]
 	if e == nil {
 		return nil, ErrUnknownDevice
 	}
@@ -255,8 +255,8 @@ func (d *Devices) list(deviceToken string, pick func(*device) []Notification) ([
 
 // arrival is a push that passed every check but those of the device.
 type arrival struct {
-	token string // lower case
-	topic string
+	deviceToken string // lower case
+	topic       string
 	// expires is unset when the sender stated no expiration.
 	expires    time.Time
 	hasExpires bool
@@ -273,7 +273,7 @@ func (d *Devices) receive(a *arrival, cfg *Config) verdict {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.byToken[a.token]
+	e := d.byDeviceToken[a.deviceToken]
 	if e == nil {
 		switch {
 		case cfg.KnownDevicesOnly:
@@ -282,9 +282,9 @@ func (d *Devices) receive(a *arrival, cfg *Config) verdict {
 			return verdict{status: 200, fate: FateUnknown}
 		}
 		e = &device{appeared: true, Device: Device{
-			DeviceToken: strings.Clone(a.token), Environment: cfg.Environment, State: Active,
+			DeviceToken: strings.Clone(a.deviceToken), Environment: cfg.Environment, State: Active,
 		}}
-		d.byToken[e.DeviceToken] = e
+		d.byDeviceToken[e.DeviceToken] = e
 		d.size.Add(1)
 		d.appeared++
 	}

@@ -184,7 +184,7 @@ func (c *conn) disrupt(st *stream, f *Fault) bool {
 	switch f.Kind {
 	case FaultSilence:
 		note()
-		c.log.Debug("fault: silence", "stream", st.id, "device_token", shortToken(st.req.get(fieldPath)))
+		c.log.Debug("fault: silence", "stream", st.id, "device_token", shortDeviceToken(st.req.get(fieldPath)))
 		if !st.ended {
 			st.silent = true
 		}

@@ -307,6 +307,7 @@ var faultCases = map[string]faultCase{
 		if err == nil || !strings.Contains(err.Error(), "bad certificate") {
 			t.Errorf("handshake: %v", err)
 		}
+		synctest.Wait()
 		if st := apns.Stats(); st.HandshakeFailures != 1 {
 			t.Errorf("%+v", st)
 		}

@@ -22,7 +22,7 @@ import (
 	"aviso.example/internal/memnet"
 )
 
-// FuzzProviderToken feeds the verification: nothing but a token signed by the
+// FuzzProviderToken feeds the verification: nothing but one signed by the
 // key passes, and the form alone never panics.
 func FuzzProviderToken(f *testing.F) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -54,14 +54,14 @@ func FuzzProviderToken(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		pt := s.readToken(value)
+		pt := s.readProviderToken(value)
 		if pt.reason == "" && pt.key != nil {
 			parts := strings.Split(value, ".")
 			if len(parts) != 3 {
 				t.Fatalf("accepted %q", value)
 			}
 			if _, err := jwt.Parse(value, func(*jwt.Token) (any, error) { return &key.PublicKey, nil }, jwt.WithoutClaimsValidation()); err != nil {
-				sig, _ := tokenParser.DecodeSegment(parts[2])
+				sig, _ := providerTokenParser.DecodeSegment(parts[2])
 				if _, der := rawSignature(sig); !der {
 					t.Fatalf("accepted %q: %v", value, err)
 				}

@@ -148,7 +148,7 @@ func (c *conn) credentialOf(r *request, now time.Time) Credential {
 	cred := Credential{Kind: "provider_token"}
 	pt := c.pt
 	if pt == nil || value != c.ptValue {
-		pt = c.srv.lookupToken(value)
+		pt = c.srv.lookupProviderToken(value)
 	}
 	if pt.kid != "" {
 		cred.KeyID, cred.TeamID = pt.kid, pt.team

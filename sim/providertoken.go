@@ -17,7 +17,7 @@ import (
 )
 
 // providerToken is what remains of a provider token once read: everything but
-// the token. It is immutable and shared between connections.
+// its secret. It is immutable and shared between connections.
 type providerToken struct {
 	// sum tells provider tokens apart without keeping them.
 	sum       [sha256.Size]byte
@@ -29,64 +29,64 @@ type providerToken struct {
 	reason proto.Reason
 }
 
-// maxCachedTokens bounds the cache against peers that invent provider tokens; a
+// maxCachedProviderTokens bounds the cache against peers that invent provider tokens; a
 // sender has a handful.
-const maxCachedTokens = 4096
+const maxCachedProviderTokens = 4096
 
-// tokenCache remembers provider tokens by their exact value, good and bad, so
+// providerTokenCache remembers provider tokens by their exact value, good and bad, so
 // that the signature is checked once and not per request.
-type tokenCache struct {
+type providerTokenCache struct {
 	mu    sync.Mutex
 	known map[string]*providerToken
 }
 
-func newTokenCache() *tokenCache {
-	return &tokenCache{known: map[string]*providerToken{}}
+func newProviderTokenCache() *providerTokenCache {
+	return &providerTokenCache{known: map[string]*providerToken{}}
 }
 
-func (s *Server) lookupToken(value string) *providerToken {
-	t := s.tokens
-	t.mu.Lock()
-	pt := t.known[value]
-	t.mu.Unlock()
+func (s *Server) lookupProviderToken(value string) *providerToken {
+	cache := s.providerTokens
+	cache.mu.Lock()
+	pt := cache.known[value]
+	cache.mu.Unlock()
 	if pt != nil {
 		return pt
 	}
-	pt = s.readToken(value) // ECDSA: not under the lock
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.known) >= maxCachedTokens {
-		clear(t.known)
+	pt = s.readProviderToken(value) // ECDSA: not under the lock
+	cache.mu.Lock()
+	defer cache.mu.Unlock()
+	if len(cache.known) >= maxCachedProviderTokens {
+		clear(cache.known)
 	}
-	t.known[strings.Clone(value)] = pt
+	cache.known[strings.Clone(value)] = pt
 	return pt
 }
 
-var tokenParser = jwt.NewParser(
+var providerTokenParser = jwt.NewParser(
 	jwt.WithValidMethods([]string{"ES256"}),
 	jwt.WithoutClaimsValidation(), // the rules about age are Apple's, in judgeAge
 	jwt.WithJSONNumber(),
 )
 
-var refusedToken = &providerToken{reason: proto.ReasonInvalidProviderToken}
+var refusedProviderToken = &providerToken{reason: proto.ReasonInvalidProviderToken}
 
-// readToken verifies form, algorithm and signature ("Establishing a token-based
+// readProviderToken verifies form, algorithm and signature ("Establishing a token-based
 // connection to APNs").
-func (s *Server) readToken(value string) *providerToken {
+func (s *Server) readProviderToken(value string) *providerToken {
 	claims := jwt.MapClaims{}
-	parsed, parts, err := tokenParser.ParseUnverified(value, claims)
+	parsed, parts, err := providerTokenParser.ParseUnverified(value, claims)
 	if err != nil || parsed.Method != jwt.SigningMethodES256 {
-		return refusedToken
+		return refusedProviderToken
 	}
 	kid, _ := parsed.Header["kid"].(string)
 	team, _ := claims["iss"].(string)
 	issuedAt, ok := s.issuedAt(claims["iat"])
 	if !ok || kid == "" || team == "" {
-		return refusedToken
+		return refusedProviderToken
 	}
-	signature, err := tokenParser.DecodeSegment(parts[2])
+	signature, err := providerTokenParser.DecodeSegment(parts[2])
 	if err != nil || len(signature) == 0 {
-		return refusedToken
+		return refusedProviderToken
 	}
 	if s.cfg.Guesses.AcceptDER {
 		if raw, ok := rawSignature(signature); ok {
@@ -97,17 +97,17 @@ func (s *Server) readToken(value string) *providerToken {
 	switch {
 	case pt.key != nil:
 		if pt.key.TeamID != team {
-			return refusedToken
+			return refusedProviderToken
 		}
 		signed := parts[0] + "." + parts[1]
 		if parsed.Method.Verify(signed, signature, pt.key.Public) != nil {
-			return refusedToken
+			return refusedProviderToken
 		}
 	case !s.cfg.TrustAnyKey,
 		s.cfg.TeamID != "" && s.cfg.TeamID != team,
 		!appleID(kid, proto.KeyIDLength), !appleID(team, proto.TeamIDLength),
 		len(signature) != 2*32:
-		return refusedToken
+		return refusedProviderToken
 	}
 	return pt
 }
@@ -169,25 +169,25 @@ func (s *Server) judgeAge(pt *providerToken, now time.Time) proto.Reason {
 	return ""
 }
 
-// tokenUse is the provider token a connection (or a team) uses with one key, and
+// providerTokenUse is the provider token a connection (or a team) uses with one key, and
 // since when.
-type tokenUse struct {
+type providerTokenUse struct {
 	pt    *providerToken
 	since time.Time
 }
 
-// tokenUses applies the 20-minute rule. It is kept per key id, because a
+// providerTokenUses applies the 20-minute rule. It is kept per key id, because a
 // topic-specific key and its related key may alternate on one connection.
-type tokenUses struct {
-	byKey map[string]tokenUse
+type providerTokenUses struct {
+	byKey map[string]providerTokenUse
 }
 
 // use returns TooManyProviderTokenUpdates when pt replaces another provider
 // token sooner than 20 minutes after that one was first used. The other one stays
 // the one in use, so that going back to it works.
-func (u *tokenUses) use(pt *providerToken, now time.Time) proto.Reason {
+func (u *providerTokenUses) use(pt *providerToken, now time.Time) proto.Reason {
 	if u.byKey == nil {
-		u.byKey = map[string]tokenUse{}
+		u.byKey = map[string]providerTokenUse{}
 	}
 	old, ok := u.byKey[pt.kid]
 	switch {
@@ -196,25 +196,25 @@ func (u *tokenUses) use(pt *providerToken, now time.Time) proto.Reason {
 	case ok && now.Sub(old.since) < proto.ProviderTokenMinInterval:
 		return proto.ReasonTooManyProviderTokenUpdates
 	}
-	u.byKey[pt.kid] = tokenUse{pt, now}
+	u.byKey[pt.kid] = providerTokenUse{pt, now}
 	return ""
 }
 
-// teamUses is the same over all connections, for Guesses.TeamWideTokenUpdates.
+// teamUses is the same over all connections, for Guesses.TeamWideProviderTokenUpdates.
 type teamUses struct {
 	mu     sync.Mutex
-	byTeam map[string]*tokenUses
+	byTeam map[string]*providerTokenUses
 }
 
 func (t *teamUses) use(pt *providerToken, now time.Time) proto.Reason {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byTeam == nil {
-		t.byTeam = map[string]*tokenUses{}
+		t.byTeam = map[string]*providerTokenUses{}
 	}
 	u := t.byTeam[pt.team]
 	if u == nil {
-		u = &tokenUses{}
+		u = &providerTokenUses{}
 		t.byTeam[pt.team] = u
 	}
 	return u.use(pt, now)

@@ -191,9 +191,9 @@ func (r *request) problem() string {
 	return ""
 }
 
-// lowerToken returns the device token in lower case, or false when it is not an
+// lowerDeviceToken returns the device token in lower case, or false when it is not an
 // even number of hexadecimal digits. It allocates only for upper case.
-func lowerToken(s string) (string, bool) {
+func lowerDeviceToken(s string) (string, bool) {
 	upper := false
 	for i := range len(s) {
 		switch hexClass[s[i]] {
@@ -240,8 +240,8 @@ func canonicalID(s string, upperToo bool) bool {
 	return true
 }
 
-// shortToken is how device tokens appear in logs.
-func shortToken(s string) string {
+// shortDeviceToken is how device tokens appear in logs.
+func shortDeviceToken(s string) string {
 	if len(s) <= 8 {
 		return "…"
 	}

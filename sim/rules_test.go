@@ -76,7 +76,7 @@ func TestProviderTokenAge(t *testing.T) {
 
 func TestTeamWideTokenUpdates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		apns := apnstest.StartMem(t, func(c *sim.Config) { c.Guesses.TeamWideTokenUpdates = true })
+		apns := apnstest.StartMem(t, func(c *sim.Config) { c.Guesses.TeamWideProviderTokenUpdates = true })
 		a, _ := dialRaw(t, apns)
 		b, _ := dialRaw(t, apns)
 		if got := a.sendAs(apns.ProviderToken(t)); got != "200" {
@@ -91,7 +91,7 @@ func TestTeamWideTokenUpdates(t *testing.T) {
 
 func TestWedgedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		apns := apnstest.StartMem(t, func(c *sim.Config) { c.Guesses.WedgeAfterTokenError = true })
+		apns := apnstest.StartMem(t, func(c *sim.Config) { c.Guesses.WedgeAfterProviderTokenError = true })
 		r, _ := dialRaw(t, apns)
 		first := apns.ProviderToken(t)
 		r.sendAs(first)

@@ -22,15 +22,15 @@ var ErrServerClosed = errors.New("sim: server closed")
 // Server is one simulated APNs host. Its methods may be called from several
 // goroutines.
 type Server struct {
-	cfg     Config
-	cert    tls.Certificate
-	caPEM   []byte
-	keys    map[string]*Key
-	devices *Devices
-	rec     *recorder // nil when lean
-	faults  *faultSet
-	tokens  *tokenCache
-	teams   teamUses
+	cfg            Config
+	cert           tls.Certificate
+	caPEM          []byte
+	keys           map[string]*Key
+	devices        *Devices
+	rec            *recorder // nil when lean
+	faults         *faultSet
+	providerTokens *providerTokenCache
+	teams          teamUses
 
 	clockOffset atomic.Int64 // nanoseconds added to cfg.Now
 
@@ -66,7 +66,7 @@ func New(cfg Config) (*Server, error) {
 		s.keys[cfg.Keys[i].KeyID] = &cfg.Keys[i]
 	}
 	relate(s.keys)
-	s.tokens = newTokenCache()
+	s.providerTokens = newProviderTokenCache()
 	if !cfg.Lean {
 		s.rec = newRecorder(cfg.RecorderLimit)
 	}

@@ -165,8 +165,8 @@ func (s *Server) Connections() []ConnectionInfo {
 			Connection: c.id, Remote: c.raw.RemoteAddr().String(), Age: time.Since(c.start),
 			Active: c.active, MaxStreams: c.limit, Requests: c.count.Requests, GoingAway: c.goingAway,
 		}
-		if c.firstToken != nil {
-			info.TeamID, info.KeyID = c.firstToken.team, c.firstToken.kid
+		if c.firstProviderToken != nil {
+			info.TeamID, info.KeyID = c.firstProviderToken.team, c.firstProviderToken.kid
 		}
 		if c.cert != nil {
 			info.TeamID, info.UID = c.cert.team, c.cert.uid
