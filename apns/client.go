@@ -66,7 +66,8 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) setup() (h2.Config, error) {
 	conn := &connection{}
 	cfg := h2.Config{
-		Keep:           []string{proto.FieldID, proto.FieldUniqueID, proto.FieldRetryAfter},
+		// The answer's apns-id is the request's, so it is not kept.
+		Keep:           []string{proto.FieldUniqueID, proto.FieldRetryAfter},
 		RequestTimeout: c.cfg.RequestTimeout,
 		Owner:          conn,
 	}

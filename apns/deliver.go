@@ -28,6 +28,12 @@ const (
 	maxRetryPause = 15 * time.Minute
 )
 
+// Positions in Call.Kept, as asked for in setup.
+const (
+	keptUniqueID = iota
+	keptRetryAfter
+)
+
 // done takes calls that have ended from the pool and settles what becomes of
 // their notifications. It runs on the goroutines of the connections.
 func (c *Client) done(calls []*h2.Call) {
@@ -80,7 +86,7 @@ func (c *Client) settle(j *job) (err error, over bool) {
 	f, _ := call.Err.(*h2.Failure)
 	if f == nil {
 		j.attempts++
-		j.uniqueID = call.Kept[1]
+		j.uniqueID = call.Kept[keptUniqueID]
 		if call.Status == http.StatusOK {
 			return nil, true
 		}
@@ -250,7 +256,7 @@ func parseRejection(call *h2.Call) *RejectedError {
 			e.Since = time.UnixMilli(body.Timestamp)
 		}
 	}
-	if seconds, err := strconv.Atoi(call.Kept[2]); err == nil && seconds > 0 && seconds < 24*3600 {
+	if seconds, err := strconv.Atoi(call.Kept[keptRetryAfter]); err == nil && seconds > 0 && seconds < 24*3600 {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	return e

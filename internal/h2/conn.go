@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 )
 
 // Source is where a connection gets its calls.
@@ -70,7 +69,7 @@ type Conn struct {
 
 	framer *http2.Framer // writes into ctl, reads single frames from rare
 	rare   bytes.Reader
-	dec    *hpack.Decoder
+	dec    decoder
 
 	// Used by the reader only.
 	header headerState
@@ -159,8 +158,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 	c.framer = http2.NewFramer(&c.ctl, &c.rare)
 	c.framer.SetMaxReadFrameSize(maxFrameSize)
 	c.framer.SetReuseFrames()
-	c.dec = hpack.NewDecoder(maxTable, c.header.field)
-	c.dec.SetMaxStringLength(maxHeaderList)
+	c.dec = decoder{max: maxTable, emit: c.header.field}
 	c.header.keep = cfg.Keep
 
 	c.ctl.WriteString(http2.ClientPreface)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 )
 
 // readLoop is the only goroutine that reads. It parses every whole frame that
@@ -227,45 +226,44 @@ func (h *headerState) begin(call *Call) {
 	h.call, h.status, h.regular, h.size, h.bad = call, 0, false, 0, ""
 }
 
-func (h *headerState) field(f hpack.HeaderField) {
+func (h *headerState) field(name, value []byte) {
 	if h.call == nil || h.bad != "" {
 		return
 	}
-	if h.size += int(f.Size()); h.size > maxHeaderList {
+	if h.size += len(name) + len(value) + 32; h.size > maxHeaderList {
 		h.bad = "its header section is too large"
 		return
 	}
-	if f.Name == ":status" {
+	if string(name) == ":status" {
 		switch {
 		case h.regular || h.status != 0:
 			h.bad = ":status twice or out of place"
-		case len(f.Value) != 3 || f.Value[0] < '1' || f.Value[0] > '9':
+		case len(value) != 3 || value[0] < '1' || value[0] > '9':
 			h.bad = ":status is not a three-digit number"
 		default:
-			for i := range 3 {
-				d := f.Value[i] - '0'
-				if d > 9 {
+			for _, b := range value {
+				if b < '0' || b > '9' {
 					h.bad = ":status is not a three-digit number"
 				}
-				h.status = h.status*10 + int(d)
+				h.status = h.status*10 + int(b-'0')
 			}
 		}
 		return
 	}
 	h.regular = true
-	for i := range len(f.Name) {
-		if b := f.Name[i]; b == ':' || 'A' <= b && b <= 'Z' || b <= ' ' || b >= 0x7f {
+	for _, b := range name {
+		if b == ':' || 'A' <= b && b <= 'Z' || b <= ' ' || b >= 0x7f {
 			h.bad = "a field name that RFC 9113 section 8.2.1 forbids"
 			return
 		}
 	}
-	if len(f.Name) == 0 {
+	if len(name) == 0 {
 		h.bad = "an empty field name"
 		return
 	}
-	for i, name := range h.keep {
-		if f.Name == name {
-			h.call.Kept[i] = f.Value
+	for i, keep := range h.keep {
+		if string(name) == keep {
+			h.call.Kept[i] = string(value)
 			return
 		}
 	}
@@ -276,10 +274,7 @@ func (c *Conn) section(id uint32, block []byte, end bool) (bool, *ProtocolError)
 	call := c.lookup(id)
 	h := &c.header
 	h.begin(call)
-	if _, err := c.dec.Write(block); err != nil {
-		return false, &ProtocolError{http2.ErrCodeCompression, err.Error()}
-	}
-	if err := c.dec.Close(); err != nil {
+	if err := c.dec.decode(block); err != nil {
 		return false, &ProtocolError{http2.ErrCodeCompression, err.Error()}
 	}
 	if call == nil {
