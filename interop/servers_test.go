@@ -20,7 +20,7 @@ import (
 const requestsPerConnection = 500
 
 // nginx starts nginx in front of a handler of ours and returns its address.
-func nginx(t *testing.T, keys *pki, backend *httptest.Server, more string) (*process, string) {
+func nginx(t *testing.T, keys *pki, backend *httptest.Server, keepalive int, more string) (*process, string) {
 	t.Helper()
 	dir, addr := t.TempDir(), freeAddr(t)
 	conf := writeFile(t, filepath.Join(dir, "nginx.conf"), fmt.Sprintf(`
@@ -47,7 +47,7 @@ http {
 			proxy_next_upstream off;
 		}
 	}
-}`, dir, backend.Listener.Addr(), addr, keys.serverCert, keys.serverKey, requestsPerConnection, more))
+}`, dir, backend.Listener.Addr(), addr, keys.serverCert, keys.serverKey, keepalive, more))
 	p := start(t, "nginx", "-c", conf, "-p", dir, "-e", "stderr")
 	p.listening(t, addr)
 	return p, addr
@@ -60,7 +60,7 @@ func TestClientAndNginx(t *testing.T) {
 		h := &tally{}
 		backend := httptest.NewServer(h)
 		defer backend.Close()
-		_, addr := nginx(t, keys, backend, "")
+		_, addr := nginx(t, keys, backend, requestsPerConnection, "")
 		var seen goodbyes
 		wantAccepted(t, sendAll(t, newClient(t, keys, addr, seen.watch), n, nil), n)
 		h.check(t, n)
@@ -70,21 +70,22 @@ func TestClientAndNginx(t *testing.T) {
 		h := &tally{}
 		backend := httptest.NewServer(h)
 		defer backend.Close()
-		p, addr := nginx(t, keys, backend, "")
+		p, addr := nginx(t, keys, backend, 1_000_000, "")
 		var seen goodbyes
-		wantAccepted(t, sendAll(t, newClient(t, keys, addr, seen.watch), n, func(i int) {
-			if i%1000 == 0 {
-				p.Process.Signal(syscall.SIGHUP) // new worker; the old one says GOAWAY
+		const reloads, many = 2, 20_000 // few enough not to be paced
+		wantAccepted(t, sendAll(t, newClient(t, keys, addr, seen.watch), many, func(i int) {
+			if i%(many/reloads) == many/reloads/2 {
+				p.Process.Signal(syscall.SIGHUP) // a new worker; the old one says GOAWAY
 			}
-		}), n)
-		h.check(t, n)
-		seen.atLeast(t, n/requestsPerConnection-1)
+		}), many)
+		h.check(t, many)
+		seen.atLeast(t, reloads)
 	})
 	t.Run("client certificate required", func(t *testing.T) {
 		h := &tally{}
 		backend := httptest.NewServer(h)
 		defer backend.Close()
-		_, addr := nginx(t, keys, backend, "ssl_verify_client on; ssl_client_certificate "+keys.ca+";")
+		_, addr := nginx(t, keys, backend, requestsPerConnection, "ssl_verify_client on; ssl_client_certificate "+keys.ca+";")
 		client := newClient(t, keys, addr, withCertificate(t, keys.clientP12, p12Password))
 		wantAccepted(t, sendAll(t, client, 1000, nil), 1000)
 		h.check(t, 1000)
@@ -96,7 +97,7 @@ func TestClientAndNginx(t *testing.T) {
 	})
 	t.Run("no backend", func(t *testing.T) {
 		backend := httptest.NewServer(nil)
-		_, addr := nginx(t, keys, backend, "")
+		_, addr := nginx(t, keys, backend, requestsPerConnection, "")
 		backend.Close()
 		client := newClient(t, keys, addr, func(cfg *apns.Config) { cfg.MaxAttempts = 1 })
 		_, err := client.Push(t.Context(), &apns.Notification{DeviceToken: deviceToken(1), Payload: []byte(payload)})

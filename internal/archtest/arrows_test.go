@@ -25,7 +25,7 @@ var layers = []struct {
 	{"a main function and nothing else, so that everything can be tested without a process", []string{"cmd/aviso"}},
 	{"one file per command; the only place that knows every part", []string{"internal/cli"}},
 	{"the web page is a client of the API and of the simulator's API", []string{"internal/console"}},
-	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "legacy"}},
+	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "internal/exampleapns", "legacy"}},
 	{
 		"independent trades: whoever signs passes, sends Web Push, simulates APNs or queues jobs needs none of the others",
 		[]string{"engine", "sim", "wallet", "safari", "webpush"},
@@ -83,6 +83,9 @@ var soleImporters = []struct {
 	{"flag", nil, "package flag registers globals; commands use cobra"},
 	{"log", nil, "log/slog is used throughout"},
 	{"testing", []string{"apnstest", "internal/memnet"}, "it belongs in tests and in what helps them"},
+	{module + "/apnstest", nil, "it is for tests, which are not looked at here"},
+	{module + "/internal/exampleapns", nil, "it is for examples, which are tests"},
+	{module + "/internal/memnet", []string{"apnstest"}, "a network inside the process is for tests"},
 }
 
 // linkedBy bounds what a program gets that imports one of ours.

@@ -1,0 +1,55 @@
+# The front door for whoever changes Aviso; `make` alone says what there is.
+# Users need none of it: go run and go test are enough.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+TOOL := go tool -modfile=tools/go.mod
+MODULES := . tools interop
+
+# How long each fuzz target runs.
+FUZZTIME ?= 5s
+# The tests of `make interop` to run, as a regular expression.
+RUN ?= .
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## run the tests
+	go test ./...
+
+.PHONY: race
+race: ## run the tests under the race detector
+	go test -race ./...
+
+.PHONY: lint
+lint: ## go vet and staticcheck, for all modules
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	cd interop && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./...
+
+.PHONY: fmt
+fmt: ## format all files
+	$(TOOL) gofumpt -w .
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (5s)
+	tools/fuzz $(FUZZTIME)
+
+.PHONY: interop
+interop: ## install other people's servers and clients and run against them (RUN=HAProxy for some)
+	interop/install
+	cd interop && go test -count=1 -timeout=10m -v -run '$(RUN)' .
+
+.PHONY: tidy
+tidy: ## tidy go.mod and go.sum of all modules
+	for module in $(MODULES); do (cd $$module && go mod tidy); done
+
+.PHONY: ci
+ci: ## run what has to pass before a change is taken
+	.ci/run
+
+# bench, crash and soak will stand here when what they measure exists.
