@@ -136,8 +136,13 @@ func (c *conn) begin() {
 		if c.cert != nil {
 			c.setLimit(c.fullLimit)
 		}
+		for range c.heldAcks {
+			c.fr.WriteSettingsAck()
+		}
+		c.silentStart, c.heldAcks = false, 0
 	}
 	if d := c.faults.slowSettings; d > 0 {
+		c.silentStart = true
 		c.after(d, first)
 		return
 	}

@@ -22,13 +22,14 @@ import (
 // raw is a client made of nothing but x/net's Framer, so that it can break one
 // rule at a time.
 type raw struct {
-	t    testing.TB
-	apns *apnstest.Server
-	nc   net.Conn
-	fr   *http2.Framer
-	buf  bytes.Buffer
-	enc  *hpack.Encoder
-	next uint32
+	greeted bool // the first SETTINGS have been read
+	t       testing.TB
+	apns    *apnstest.Server
+	nc      net.Conn
+	fr      *http2.Framer
+	buf     bytes.Buffer
+	enc     *hpack.Encoder
+	next    uint32
 
 	bearer string
 }
@@ -99,14 +100,19 @@ func (r *raw) tryRead(wait time.Duration) (http2.Frame, error) {
 	return r.fr.ReadFrame()
 }
 
-// settings reads until the server's SETTINGS and acknowledges them.
+// settings reads until the server's SETTINGS and acknowledges them. They have to
+// come before anything else (RFC 9113 section 3.4).
 func (r *raw) settings() map[http2.SettingID]uint32 {
 	r.t.Helper()
-	for {
+	for seen := 0; ; seen++ {
+		if seen > 0 && !r.greeted {
+			r.t.Fatal("the server's first frame is not SETTINGS")
+		}
 		if f, ok := r.read().(*http2.SettingsFrame); ok && !f.IsAck() {
 			got := map[http2.SettingID]uint32{}
 			f.ForeachSetting(func(s http2.Setting) error { got[s.ID] = s.Val; return nil })
 			r.must(r.fr.WriteSettingsAck())
+			r.greeted = true
 			return got
 		}
 	}
