@@ -315,10 +315,9 @@ func (b *batchRun) readLines() error {
 		}
 		l := b.free.Get().(*line)
 		l.number, l.text = reader.number, append(l.text[:0], text...)
+		l.original, l.message.to = l.text, ""
 		if l.err = err; err == nil {
 			l.err = b.parser.parse(l)
-		} else {
-			l.original = l.text
 		}
 		if chunk = append(chunk, l); len(chunk) == chunkLines || reader.idle() {
 			if err := hand(); err != nil {

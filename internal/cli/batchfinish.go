@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
 	"aviso.example/apns"
-	"aviso.example/payload"
 )
 
 // finish merges a line with the defaults and makes the notification. own are the
@@ -48,7 +46,7 @@ func (p *lineParser) finish(l *line, own field) error {
 	}
 	body, err := m.appendPayload(l.body[:0], keyName)
 	l.body, n.Payload = body, body
-	return shortProblem(err)
+	return payloadProblem(err)
 }
 
 // merge lets what a line says win over the defaults. A payload and the parts of
@@ -76,19 +74,6 @@ func (p *lineParser) merge(m *message, own field) {
 	if !m.contentAvailable {
 		m.given &^= fieldContentAvailable
 	}
-}
-
-// shortProblem takes the name of the payload's kind out of its error, since the
-// line knows it.
-func shortProblem(err error) error {
-	if e, ok := errors.AsType[*payload.InvalidError](err); ok {
-		var s []string
-		for _, p := range e.Problems {
-			s = append(s, p.String())
-		}
-		return errors.New(strings.Join(s, "; "))
-	}
-	return err
 }
 
 // readDefaults reads the first line if it is {"defaults":{…}}, and reports

@@ -76,7 +76,6 @@ var errDefaults = errors.New("defaults can only stand on the first line that is 
 // parse reads l.text into l. The line may be an object that another run wrote to
 // its --failures; then what counts is the original in it.
 func (p *lineParser) parse(l *line) error {
-	l.original = l.text
 	if !utf8.Valid(l.text) {
 		return errors.New("not UTF-8; save the file as UTF-8")
 	}

@@ -53,11 +53,18 @@ func (b *batchRun) invalid(l *line, v *verdict) {
 		b.progress.clear()
 		b.app.warnf("line %d: %s", l.number, v.Error)
 		if b.sum.Invalid == shownBadLines {
-			b.app.warnf("further bad lines are counted, and listed in --failures")
+			b.app.warnf("further bad lines are only counted here; --failures lists all")
 		}
 	}
 	b.write(l, v)
 	b.record(l)
+	if b.sum.Invalid == hopeless && b.sum.Lines == hopeless {
+		text := fmt.Sprintf("the first %d lines are all wrong (%s)", hopeless, v.Error)
+		if b.state != nil {
+			text += "; remove the file of --resume to begin anew"
+		}
+		b.halt(stopped(text))
+	}
 }
 
 // giveUp stops the batch when going on would do harm or no good.

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"aviso.example/apns"
+	"aviso.example/payload"
 )
 
 // Exit codes of every subcommand.
@@ -97,6 +99,9 @@ var goWords = strings.NewReplacer(
 	", here and in Config: it is", ": it is",
 	"; or set BundleID instead, and the suffix is added", "; or give the plain bundle identifier, and the suffix is added",
 	"give the plain bundle identifier, or use Topic", "give the plain bundle identifier",
+	"use InterruptionActive", "use the interruption level active",
+	"use InterruptionCritical", "use the interruption level critical",
+	"and raw JSON can be sent as Raw", "and raw JSON can be sent as the payload",
 )
 
 // problems lists what is wrong with a notification in the user's words.
@@ -110,6 +115,19 @@ func (w fieldWords) problems(e *apns.InvalidError) string {
 		s = append(s, name+" "+goWords.Replace(p.Message))
 	}
 	return strings.Join(s, "; ")
+}
+
+// payloadProblem lists what is wrong with a payload in the user's words.
+func payloadProblem(err error) error {
+	e, ok := errors.AsType[*payload.InvalidError](err)
+	if !ok {
+		return err
+	}
+	var s []string
+	for _, p := range e.Problems {
+		s = append(s, goWords.Replace(p.String()))
+	}
+	return errors.New(strings.Join(s, "; "))
 }
 
 // configWords does the same for apns.Config.

@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"aviso.example/apns"
+	"aviso.example/internal/proto"
 	"aviso.example/payload"
 )
 
@@ -135,7 +137,7 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 	}
 	body, err := m.appendPayload(nil, flagName)
 	if err != nil {
-		return usage("%w", err)
+		return usage("%w", payloadProblem(err))
 	}
 	now := time.Now()
 	list := make([]*apns.Notification, len(f.to))
@@ -180,7 +182,11 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 // stops nothing.
 func (a *app) warn(m *message, n *apns.Notification) {
 	linter := payload.Linter{Topic: n.Topic, Priority: m.priority, Now: time.Now()}
-	for _, finding := range linter.Lint(m.pushType, n.Payload) {
+	pushType := m.pushType
+	if pushType == "" && !strings.HasPrefix(m.topic, proto.TopicPrefixPass) && !strings.HasPrefix(m.topic, proto.TopicPrefixWebsite) {
+		pushType = apns.PushTypeAlert // as the client does
+	}
+	for _, finding := range linter.Lint(pushType, n.Payload) {
 		if finding.Severity != payload.Rejected {
 			a.warnf("%s: %s; %s [%s]", where(finding), finding.Message, finding.Fix, finding.Code)
 		}
