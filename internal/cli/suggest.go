@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,20 +23,29 @@ func nearest(word string, known []string, n int) []string {
 	}
 	key := plain(word)
 	limit := max(1, len(key)/3)
-	var found []string
-	for distance := 0; distance <= limit && len(found) < n; distance++ {
-		for _, k := range known {
-			if len(found) < n && editDistance(key, plain(k)) == distance {
-				found = append(found, k)
-			}
+	type candidate struct {
+		word     string
+		distance int
+	}
+	var near []candidate
+	for _, k := range known {
+		if d := editDistance(key, plain(k)); d <= limit {
+			near = append(near, candidate{k, d})
 		}
+	}
+	slices.SortStableFunc(near, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	var found []string
+	for _, c := range near[:min(n, len(near))] {
+		found = append(found, c.word)
 	}
 	return found
 }
 
+var separators = strings.NewReplacer("_", "", "-", "", " ", "")
+
 // plain removes what differs between the ways of writing one name.
 func plain(s string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s))
+	return strings.ToLower(separators.Replace(s))
 }
 
 // editDistance is the number of bytes to insert, remove, replace or swap with

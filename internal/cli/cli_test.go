@@ -1,0 +1,253 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"aviso.example/apns"
+	"aviso.example/sim"
+)
+
+// runCLI runs a command line in this process.
+func runCLI(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := &app{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+	code = a.run(t.Context(), args)
+	return code, out.String(), errs.String()
+}
+
+func TestParseExpiration(t *testing.T) {
+	now := time.Unix(1_900_000_000, 0)
+	for text, want := range map[string]apns.Expiration{
+		"0":                         apns.ExpireImmediately,
+		"1h":                        apns.ExpireAt(now.Add(time.Hour)),
+		"90m":                       apns.ExpireAt(now.Add(90 * time.Minute)),
+		"7d":                        apns.ExpireAt(now.AddDate(0, 0, 7)),
+		"1ms":                       apns.ExpireAt(now.Add(time.Second)),
+		"2030-01-31T12:00:00Z":      apns.ExpireAtUnix(1896091200),
+		"2030-01-31T13:00:00+01:00": apns.ExpireAtUnix(1896091200),
+		"1896091200":                apns.ExpireAtUnix(1896091200),
+	} {
+		e, err := parseExpiration(text)
+		if err != nil || e.value(now) != want {
+			t.Errorf("%s: %+v %v", text, e.value(now), err)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                         "has to be 0",
+		"tomorrow":                 "has to be 0",
+		"3600":                     "for a duration write 3600s",
+		"-5":                       "cannot be negative",
+		"-1h":                      "has to lie in the future",
+		"0s":                       "has to lie in the future",
+		"200000d":                  "has to lie in the future",
+		"2030-01-31":               "has to be 0",
+		"99999999999999999999":     "has to be 0",
+		"9999999999999999999999h":  "has to be 0",
+		"2030-01-31T12:00:00+9999": "has to be 0",
+	} {
+		if _, err := parseExpiration(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+	if (expiration{}).value(now) != (apns.Expiration{}) {
+		t.Error("no expiration became one")
+	}
+}
+
+func TestSetTopic(t *testing.T) {
+	for _, test := range []struct {
+		topic     string
+		pushType  apns.PushType
+		wantTopic bool
+	}{
+		{"com.example.app", "", false},
+		{"com.example.app", apns.PushTypeVoIP, false},
+		{"com.example.app.voip", apns.PushTypeVoIP, true},
+		{"com.example.app.voip", apns.PushTypeAlert, true}, // for the client to refuse
+		{"com.example.app.push-type.liveactivity", apns.PushTypeLiveActivity, true},
+		{"com.apple.mgmt.External.1", apns.PushTypeMDM, true},
+		{"pass.com.example", "", false},
+	} {
+		n := apns.Notification{PushType: test.pushType, Topic: "old", BundleID: "old"}
+		setTopic(&n, test.topic)
+		if got := n.Topic == test.topic && n.BundleID == ""; got != test.wantTopic {
+			t.Errorf("%s for %s: %q %q", test.topic, test.pushType, n.Topic, n.BundleID)
+		}
+		if !test.wantTopic && (n.BundleID != test.topic || n.Topic != "") {
+			t.Errorf("%s for %s: %q %q", test.topic, test.pushType, n.Topic, n.BundleID)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"title", "subtitle", "topic", "to", "thread_id"}
+	for word, want := range map[string][]string{
+		"titel": {"title"}, "Title": {"title"}, "threadId": {"thread_id"}, "thread-id": {"thread_id"},
+		"tpoic": {"topic"}, "tp": {"to"}, "zebra": nil, "": nil, strings.Repeat("title", 100): nil,
+	} {
+		if got := nearest(word, known, 1); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", word, got, want)
+		}
+	}
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"ab", "ba", 1}, {"kitten", "sitting", 3}, {"abc", "abc", 0}} {
+		if got := editDistance(test.a, test.b); got != test.want {
+			t.Errorf("%q to %q: %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "''", "plain-1.p8": "plain-1.p8", "two words": "'two words'", "it's": `'it'\''s'`, "$HOME": "'$HOME'", "ä": "'ä'", "~/x": "~/x",
+	} {
+		if got := quote(text); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestGrouped(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000"} {
+		if got := grouped(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+}
+
+func TestIsLoopback(t *testing.T) {
+	for address, want := range map[string]bool{
+		"127.0.0.1:0": true, "localhost:80": true, "[::1]:0": true, "127.9.9.9:1": true,
+		"0.0.0.0:0": false, ":0": false, "[::]:0": false, "192.0.2.1:0": false, "example.com:0": false,
+	} {
+		if got, err := isLoopback(address); err != nil || got != want {
+			t.Errorf("%s: %v %v", address, got, err)
+		}
+	}
+	if _, err := isLoopback("127.0.0.1"); err == nil {
+		t.Error("took an address without a port")
+	}
+}
+
+// A batch that is configured wrongly stops by itself.
+func TestHopelessBatches(t *testing.T) {
+	server := newRig(t, func(c *sim.Config) { c.Topics = []string{"com.example.app"} })
+	for name, test := range map[string]struct {
+		line, want string
+		code       int
+	}{
+		"wrong topic": {lines(1, 1), "TopicDisallowed", ExitUnreachable},
+		"bad lines":   {`{"to":"aa","titel":"x"}` + "\n", `the first 1000 lines are all wrong (unknown key \"titel\"`, ExitUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := server.send("--batch", "-", "--topic", "com.example.other").Args[1:]
+			code, out, errs := runCLI(t, strings.Repeat(test.line, 100_000), args...)
+			if code != test.code || !strings.Contains(out, test.want) || !strings.Contains(out, `"stopped":"the first 1000`) {
+				t.Errorf("exit code %d: %s%s", code, out, errs)
+			}
+			if strings.Count(errs, "\n") > shownBadLines+5 {
+				t.Errorf("standard error has %d lines", strings.Count(errs, "\n"))
+			}
+		})
+	}
+	if n := server.Stats().Requests; n > 50_000 {
+		t.Errorf("%d requests were made", n)
+	}
+}
+
+func TestRate(t *testing.T) {
+	server := newRig(t)
+	begun := time.Now()
+	code, out, errs := runCLI(t, lines(1, 60), server.send("--batch", "-", "--rate", "200").Args[1:]...)
+	if code != ExitOK || !strings.Contains(out, `"accepted":60`) {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	// A burst of 10 is free, then each takes 5 ms.
+	if took := time.Since(begun); took < 240*time.Millisecond {
+		t.Errorf("60 lines at 200 a second took %v", took)
+	}
+}
+
+func TestFailuresContinue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "failures.ndjson")
+	if err := os.WriteFile(path, []byte("{\"line\":1}\n{\"line\":2,\"cu"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := openFailures(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.begin([]byte(`{"defaults":{}}`)); err != nil {
+		t.Fatal(err)
+	}
+	l := &line{number: 3, original: []byte("no \xff object <&>")}
+	if err := f.write(l, &verdict{DeviceToken: "aa", Outcome: apns.NotSent, invalid: true, ID: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "{\"line\":1}\n{\"line\":2,\"cu\n" + `{"line":3,"device_token":"aa","outcome":"not_sent","invalid":true,"original":"no ` + `\ufffd` + ` object <&>"}` + "\n"
+	if string(got) != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if sameFile(strings.NewReader(""), path) {
+		t.Error("a string is a file")
+	}
+}
+
+// Interrupted before anything could be sent, every device token has a verdict.
+func TestInterruptedSend(t *testing.T) {
+	server := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &out, getenv: func(string) string { return "" }}
+	code := a.run(ctx, server.send("--to", someDevice, "--to", someDevice, "--title", "x").Args[1:])
+	if code != ExitUnreachable || strings.Count(out.String(), `"outcome":"not_sent"`) != 2 {
+		t.Errorf("exit code %d: %s", code, out.String())
+	}
+}
+
+// Nothing that is secret leaves through any output.
+func TestSecretsStayIn(t *testing.T) {
+	server := newRig(t)
+	password := server.file(t, "password.txt", "geheimgeheim\n")
+	pem, err := selfSigned("Apple Push Services: com.example.app", time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := server.file(t, "cert.pem", string(pem))
+	base := server.send().Args[2:] // without "send"
+	for _, args := range [][]string{
+		append([]string{"send", "-vv", "--to", someDevice, "--title", "x"}, base...),
+		append([]string{"doctor", "-vv"}, base...),
+		{"credential", cert, "--password-file", password, "-vv"},
+		{"send", "-vv", "--endpoint", server.Endpoint, "--ca", server.path("ca.pem"), "--cert", cert, "--password-file", password, "--to", someDevice, "--title", "x"},
+		{"send", "--sandbox", "--cert", password, "--password-file", cert},
+	} {
+		_, out, errs := runCLI(t, "", args...)
+		for _, secret := range []string{"PRIVATE KEY", "geheim", "bearer", "eyJ", strings.Split(string(server.KeyPEM), "\n")[1]} {
+			if strings.Contains(out+errs, secret) {
+				t.Errorf("aviso %s printed %q", args[0], secret)
+			}
+		}
+		if strings.Contains(errs, someDevice) {
+			t.Errorf("aviso %s logged a whole device token", args[0])
+		}
+	}
+}
