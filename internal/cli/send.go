@@ -40,10 +40,10 @@ JSON object on each line, with the keys "to" (the device token, required), then
 or "clear"), "sound", "category", "thread_id", "interruption_level",
 "mutable_content", "content_available" and "data" (an object), and "topic" or
 "bundle_id", "push_type", "priority", "expiration", "collapse_id", "id". A first
-line {"defaults":{…}} is for all lines; flags are defaults too, and weaker. A line
-that is wrong is reported with its number, and the rest is sent. The batch stops
-by itself when no connection can be had, or when the first 1,000 answers all say
-that the configuration is wrong.
+line {"defaults":{…}} is for all lines; flags are defaults too, and weaker. A
+line that is wrong is reported with its number, and the rest is sent. The batch
+stops by itself when no connection can be had, or when the first 1,000 answers
+all say that the configuration is wrong.
 
 --failures gets every line that was not accepted, with the reason, and can itself
 be given to --batch. --resume keeps a state file, with which the same command
