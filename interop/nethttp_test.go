@@ -56,7 +56,7 @@ func TestClientAndNetHTTP(t *testing.T) {
 		client := newClient(t, keys, host(goServer(t, keys, h, nil)), seen.watch)
 		wantAccepted(t, sendAll(t, client, 5000, nil), 5000)
 		h.check(t, 5000)
-		seen.atLeast(t, 9)
+		seen.atLeast(t, 5) // two may hit one connection
 	})
 	t.Run("three streams at a time", func(t *testing.T) {
 		h := &tally{}

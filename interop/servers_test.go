@@ -64,7 +64,7 @@ func TestClientAndNginx(t *testing.T) {
 		var seen goodbyes
 		wantAccepted(t, sendAll(t, newClient(t, keys, addr, seen.watch), n, nil), n)
 		h.check(t, n)
-		seen.atLeast(t, n/requestsPerConnection-1)
+		seen.atLeast(t, n/requestsPerConnection/2) // connections are shared out as they come
 	})
 	t.Run("reload under load", func(t *testing.T) {
 		h := &tally{}
