@@ -30,6 +30,14 @@ var lineKeys = map[string]field{
 
 var lineKeyNames = slices.Sorted(maps.Keys(lineKeys))
 
+var internedKeys = func() map[string]string {
+	m := map[string]string{}
+	for name := range lineKeys {
+		m[name] = name
+	}
+	return m
+}()
+
 // strangeKeys are what other senders call things.
 var strangeKeys = map[string]string{
 	"token": "to", "tokens": "to", "devicetoken": "to", "device": "to", "registrationid": "to",
@@ -139,10 +147,8 @@ func (p *lineParser) object(each func(key string) error) error {
 			}
 			return each(name)
 		}
-		for _, known := range lineKeyNames { // no allocation for what is known
-			if string(key) == known {
-				return each(known)
-			}
+		if known, ok := internedKeys[string(key)]; ok { // which allocates nothing
+			return each(known)
 		}
 		return each(string(key))
 	})
@@ -232,7 +238,11 @@ func (p *lineParser) member(m *message, key string, bit field) (err error) {
 	case fieldThreadID:
 		m.threadID = text()
 	case fieldTopic:
-		m.topic = text()
+		if kind == jsonString && bytes.IndexByte(raw, '\\') < 0 && string(raw[1:len(raw)-1]) == p.topicFor {
+			m.topic = p.topicFor // as on the line before; millions share it
+		} else {
+			m.topic = text()
+		}
 	case fieldBundleID:
 		m.bundleID = text()
 	case fieldCollapseID:

@@ -3,10 +3,16 @@ package cli
 import (
 	"bytes"
 	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,6 +226,53 @@ func TestInterruptedSend(t *testing.T) {
 	code := a.run(ctx, server.send("--to", someDevice, "--to", someDevice, "--title", "x").Args[1:])
 	if code != ExitUnreachable || strings.Count(out.String(), `"outcome":"not_sent"`) != 2 {
 		t.Errorf("exit code %d: %s", code, out.String())
+	}
+}
+
+// connectProxy is an HTTP proxy that knows CONNECT only; it counts.
+func connectProxy(t *testing.T) (address string, tunnels *atomic.Int64) {
+	t.Helper()
+	tunnels = new(atomic.Int64)
+	var copies sync.WaitGroup
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out, err := net.Dial("tcp", r.Host)
+		if r.Method != http.MethodConnect || err != nil {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		tunnels.Add(1)
+		in, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(in, "HTTP/1.1 200 OK\r\n\r\n")
+		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+			copies.Go(func() {
+				io.Copy(pair[0], pair[1])
+				pair[0].Close()
+				pair[1].Close()
+			})
+		}
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		copies.Wait()
+	})
+	return server.URL, tunnels
+}
+
+func TestThroughProxy(t *testing.T) {
+	server := newRig(t)
+	proxy, tunnels := connectProxy(t)
+	base := append(server.send().Args[2:], "--proxy", proxy)
+	code, out, errs := runCLI(t, "", append([]string{"send", "--to", someDevice, "--title", "x"}, base...)...)
+	if code != ExitOK || tunnels.Load() != 1 {
+		t.Errorf("exit code %d after %d tunnels: %s%s", code, tunnels.Load(), out, errs)
+	}
+	code, out, errs = runCLI(t, "", append([]string{"doctor"}, base...)...)
+	if code != ExitOK || tunnels.Load() != 3 || !strings.Contains(out, "the proxy connects") {
+		t.Errorf("exit code %d after %d tunnels: %s%s", code, tunnels.Load(), out, errs)
 	}
 }
 

@@ -163,7 +163,7 @@ func devKey(dir string) (*auth.SigningKey, string, error) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		key, err := auth.LoadSigningKey(path, devKeyID)
 		if err != nil {
-			return nil, "", usage("--dir: %w; remove the file, and another key is made", err)
+			return nil, "", usage("--dir: %w; remove the file, and another key is made", trimmed{err})
 		}
 		return key, path, nil
 	}

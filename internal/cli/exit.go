@@ -139,6 +139,6 @@ var configWords = strings.NewReplacer(
 	"apns: Config.Timeout", "--timeout",
 	"apns: Config.Environment is sandbox", "--sandbox was given",
 	"apns: Config.Environment is production", "--production was given",
-	"apns: auth: team id", "--team",
-	"apns: team id", "--team",
+	"apns: auth: team id:", "--team",
+	"; it has to be a millisecond at least, and a plain number counts nanoseconds", "; it has to be a millisecond at least",
 )

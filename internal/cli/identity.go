@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -58,7 +59,7 @@ func (i *identity) apply(a *app, cfg *apns.Config) error {
 		}
 		key, err := auth.LoadSigningKey(i.key, i.keyID)
 		if err != nil {
-			return usage("--key %w", err)
+			return usage("--key: %w", trimmed{err})
 		}
 		cfg.Key, cfg.TeamID = key, i.team
 		return nil
@@ -68,7 +69,7 @@ func (i *identity) apply(a *app, cfg *apns.Config) error {
 		return err
 	}
 	if cfg.Certificate, err = auth.LoadCertificate(i.cert, password); err != nil {
-		return usage("--cert %w%s", err, passwordHint(err))
+		return usage("--cert: %w%s", trimmed{err}, passwordHint(err))
 	}
 	return nil
 }
@@ -83,6 +84,13 @@ func inputProblem(err error) string {
 	}
 	return err.Error()
 }
+
+// trimmed takes the package's name off an error, where a flag stands already.
+type trimmed struct{ error }
+
+func (t trimmed) Error() string { return strings.TrimPrefix(t.error.Error(), "auth: ") }
+
+func (t trimmed) Unwrap() error { return t.error }
 
 func passwordHint(err error) string {
 	if errors.Is(err, auth.ErrPasswordRequired) {

@@ -101,7 +101,7 @@ func (f *simulateFlags) config() (sim.Config, error) {
 		}
 		public, id, err := loadPublicKey(f.key, f.keyID)
 		if err != nil {
-			return cfg, usage("--key: %w", err)
+			return cfg, usage("--key: %w", trimmed{err})
 		}
 		cfg.Keys = []sim.Key{{KeyID: id, TeamID: f.team, Public: public}}
 	case f.keyID != "":
