@@ -1,12 +1,12 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -232,34 +232,45 @@ func TestInterruptedSend(t *testing.T) {
 // connectProxy is an HTTP proxy that knows CONNECT only; it counts.
 func connectProxy(t *testing.T) (address string, tunnels *atomic.Int64) {
 	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	tunnels = new(atomic.Int64)
-	var copies sync.WaitGroup
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out, err := net.Dial("tcp", r.Host)
-		if r.Method != http.MethodConnect || err != nil {
-			w.WriteHeader(http.StatusForbidden)
-			return
-		}
-		tunnels.Add(1)
-		in, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		io.WriteString(in, "HTTP/1.1 200 OK\r\n\r\n")
-		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-			copies.Go(func() {
-				io.Copy(pair[0], pair[1])
-				pair[0].Close()
-				pair[1].Close()
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer in.Close()
+				r, err := http.ReadRequest(bufio.NewReader(in))
+				if err != nil || r.Method != http.MethodConnect {
+					io.WriteString(in, "HTTP/1.1 403 Forbidden\r\n\r\n")
+					return
+				}
+				out, err := net.Dial("tcp", r.Host)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				tunnels.Add(1)
+				io.WriteString(in, "HTTP/1.1 200 OK\r\n\r\n")
+				running.Go(func() {
+					io.Copy(out, in)
+					out.Close()
+				})
+				io.Copy(in, out)
 			})
 		}
-	}))
-	t.Cleanup(func() {
-		server.Close()
-		copies.Wait()
 	})
-	return server.URL, tunnels
+	t.Cleanup(func() {
+		l.Close()
+		running.Wait()
+	})
+	return "http://" + l.Addr().String(), tunnels
 }
 
 func TestThroughProxy(t *testing.T) {
