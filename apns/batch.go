@@ -56,6 +56,10 @@ type batch struct {
 	handed  int                   // notifications taken from the input
 	current atomic.Pointer[job]   // being submitted at this moment
 	stopped atomic.Pointer[error] // why everything is to be cancelled
+
+	panicked any  // what the input panicked with; final when fed is closed
+	chain    *job // ended jobs whose outcomes have not been taken yet
+	settled  int  // outcomes taken
 }
 
 // States of a job in a batch, for whoever cancels.
@@ -67,46 +71,53 @@ const (
 // feed runs the input.
 func (b *batch) feed(ctx context.Context, notifications iter.Seq[*Notification]) {
 	defer close(b.fed)
+	defer func() { b.panicked = recover() }() // for drain, on the caller's goroutine
 	c := b.client
 	var free *job
 	done := ctx.Done()
 	for n := range notifications {
-		select {
-		case <-done:
-			return
-		default:
-		}
 		if free == nil {
-			if free = b.freeJobs(done); free == nil {
-				return
-			}
+			free = b.freeJobs(done)
 		}
 		j := free
-		free, j.next = j.next, nil
-
+		if j == nil {
+			// The context is done. What was handed in gets its outcome all the
+			// same, with a job beyond the window.
+			j = newJob(c)
+			j.batch = b
+		} else {
+			free, j.next = j.next, nil
+		}
 		b.handed++
 		c.open.Add(1)
 		now := time.Now()
-		deadline := now.Add(c.cfg.Timeout)
-		if err := j.prepare(n, now, deadline); err != nil {
+		err := j.prepare(n, now, now.Add(c.cfg.Timeout))
+		over := ctx.Err() != nil
+		switch {
+		case err != nil:
 			c.finish(j, err)
-			continue
+		case over:
+			c.finish(j, &NotSentError{Cause: because(ctx)})
+		default:
+			b.current.Store(j)
+			j.state.Store(jobSubmitted)
+			c.submit(j)
+			b.current.Store(nil)
+			// Whoever stops the batch first says so and then cancels what has
+			// been submitted; what is just being submitted is cancelled here.
+			if cause := b.stopped.Load(); cause != nil {
+				c.pool.Cancel(&j.call, *cause)
+				over = true
+			}
 		}
-		b.current.Store(j)
-		j.state.Store(jobSubmitted)
-		c.submit(j)
-		b.current.Store(nil)
-		// Whoever stops the batch first says so and then cancels what has been
-		// submitted; what is just being submitted is cancelled here.
-		if cause := b.stopped.Load(); cause != nil {
-			c.pool.Cancel(&j.call, *cause)
+		if over {
 			return
 		}
 	}
 }
 
 // freeJobs returns a chain of jobs to use: those that ended, or a new one while
-// the window has room, or it waits.
+// the window has room, or it waits. It returns nil when done is closed.
 func (b *batch) freeJobs(done <-chan struct{}) *job {
 	for {
 		if j := b.free.Swap(nil); j != nil {
@@ -128,32 +139,55 @@ func (b *batch) freeJobs(done <-chan struct{}) *job {
 	}
 }
 
-// drain yields outcomes until every notification handed in has one.
+// drain yields outcomes until every notification handed in has one. If the
+// loop's body or the input panics, it settles the rest before the panic goes on.
 func (b *batch) drain(ctx context.Context, cancel context.CancelCauseFunc, yield func(Result) bool) {
-	settled, wanted := 0, true
+	finished, wanted := false, true
+	defer func() {
+		if !finished {
+			cancel(ErrStopped)
+			b.settle(ctx, func(Result) {})
+		}
+		if b.panicked != nil {
+			panic(b.panicked)
+		}
+	}()
+	b.settle(ctx, func(r Result) {
+		if wanted {
+			if wanted = yield(r); !wanted {
+				cancel(ErrStopped)
+			}
+		}
+	})
+	finished = true
+}
+
+// settle takes outcomes as they come until all are there. take may panic; the
+// next settle goes on after the outcome it was given.
+func (b *batch) settle(ctx context.Context, take func(Result)) {
 	fed, done := b.fed, ctx.Done()
 	for {
+		if b.chain == nil {
+			b.chain = b.ended.Swap(nil)
+		}
 		var freed, last *job
-		for j := b.ended.Swap(nil); j != nil; {
-			next := j.next
-			settled++
-			if wanted {
-				wanted = yield(Result{j.n, OutcomeOf(j.err), j.receipt(), j.err})
-				if !wanted {
-					cancel(ErrStopped)
-				}
-			}
+		for b.chain != nil {
+			j := b.chain
+			b.chain = j.next
+			b.settled++
+			r := Result{j.n, OutcomeOf(j.err), j.receipt(), j.err}
 			j.state.Store(jobFree)
 			j.release()
 			if j.next = freed; freed == nil {
 				last = j
 			}
-			freed, j = j, next
+			freed = j
+			take(r)
 		}
 		if freed != nil {
 			b.recycle(freed, last)
 		}
-		if fed == nil && settled == b.handed {
+		if fed == nil && b.settled == b.handed {
 			return
 		}
 		select {
@@ -162,7 +196,7 @@ func (b *batch) drain(ctx context.Context, cancel context.CancelCauseFunc, yield
 			fed = nil
 		case <-done:
 			done = nil
-			b.stop(context.Cause(ctx))
+			b.stop(because(ctx))
 		}
 	}
 }

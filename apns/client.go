@@ -26,14 +26,29 @@ type Client struct {
 
 	open    atomic.Int64 // notifications without an outcome
 	closing atomic.Bool
-	idle    chan struct{} // has room for one: open may have become zero while closing
+
+	mu      sync.Mutex
+	closers []chan struct{} // each told when open may have become zero
 }
 
 // connection is what the client notes about each connection, as its h2.Owner.
 type connection struct {
 	pin *auth.Pin
-	// current is the provider token in use, for the answers that speak of it.
-	current atomic.Pointer[auth.ProviderToken]
+	// used are the provider tokens of this connection, oldest first, so that an
+	// answer can be told from the one that its request carried.
+	used atomic.Pointer[[]*auth.ProviderToken]
+	// troubled counts InternalServerError answers in a row.
+	troubled atomic.Int32
+}
+
+// note remembers the provider token that is used from now on.
+func (c *connection) note(p *auth.ProviderToken) {
+	var list []*auth.ProviderToken
+	if old := c.used.Load(); old != nil {
+		list = append(list, *old...)
+	}
+	list = append(list, p)
+	c.used.Store(&list)
 }
 
 // New makes a client. It checks the whole Config and reports every problem at
@@ -46,7 +61,6 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, where: where,
 		slots: make(chan struct{}, cfg.MaxInFlight),
-		idle:  make(chan struct{}, 1),
 	}
 	c.heads.certificate = cfg.Certificate
 	c.jobs.New = func() any { return newJob(c) }
@@ -57,6 +71,9 @@ func New(cfg Config) (*Client, error) {
 		Permanent: permanent,
 		Event:     c.connectionEvent,
 		MaxConns:  cfg.MaxConnections, ConnectWait: cfg.ConnectWait,
+		// Longer than any request may take, so that it only cuts off what would
+		// never end.
+		DrainTimeout: cfg.RequestTimeout + 10*time.Second,
 	})
 	return c, nil
 }
@@ -78,7 +95,7 @@ func (c *Client) setup() (h2.Config, error) {
 	}
 	conn.pin = c.cfg.ProviderTokens.Pin()
 	use := func(p *auth.ProviderToken) []h2.Field {
-		conn.current.Store(p)
+		conn.note(p)
 		return []h2.Field{authority, {Name: proto.FieldAuthorization, Value: []byte(p.Authorization())}}
 	}
 	first, _, err := conn.pin.Token()
@@ -104,17 +121,6 @@ func (c *Client) setup() (h2.Config, error) {
 // when ctx is done: a notification that was not written by then is NotSent, one
 // that was is Unknown. Without a deadline in ctx, Config.Timeout applies.
 func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
-	select {
-	case c.slots <- struct{}{}:
-	default:
-		select {
-		case c.slots <- struct{}{}:
-		case <-ctx.Done():
-			return Receipt{ID: n.ID}, &NotSentError{Receipt: Receipt{ID: n.ID}, Cause: context.Cause(ctx)}
-		}
-	}
-	defer func() { <-c.slots }()
-
 	j := c.jobs.Get().(*job)
 	now := time.Now()
 	deadline, ok := ctx.Deadline()
@@ -122,18 +128,24 @@ func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
 		deadline = now.Add(c.cfg.Timeout)
 	}
 	c.open.Add(1)
-	if err := j.prepare(n, now, deadline); err != nil {
+	err := j.prepare(n, now, deadline)
+	if err == nil && ctx.Err() != nil {
+		err = &NotSentError{Cause: because(ctx)}
+	}
+	if err == nil {
+		if err = c.acquire(ctx, deadline); err == nil {
+			defer func() { <-c.slots }()
+		}
+	}
+	if err != nil {
 		c.finish(j, err)
-		<-j.done
-	} else if err := ctx.Err(); err != nil {
-		c.finish(j, &NotSentError{Cause: context.Cause(ctx)})
 		<-j.done
 	} else {
 		c.submit(j)
 		select {
 		case <-j.done:
 		case <-ctx.Done():
-			c.pool.Cancel(&j.call, context.Cause(ctx))
+			c.pool.Cancel(&j.call, because(ctx))
 			<-j.done
 		}
 	}
@@ -141,6 +153,25 @@ func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
 	j.release()
 	c.jobs.Put(j)
 	return receipt, err
+}
+
+// acquire waits for one of Config.MaxInFlight slots.
+func (c *Client) acquire(ctx context.Context, deadline time.Time) error {
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &NotSentError{Cause: because(ctx)}
+	case <-timer.C:
+		return &NotSentError{Cause: ErrNoTime}
+	}
 }
 
 // submit hands a job to the pool, or ends it if the client is closing.
@@ -158,13 +189,17 @@ func (c *Client) submit(j *job) {
 // Close then returns the context's error. A PushAll that is still running gets
 // NotSent for the rest of its input.
 func (c *Client) Close(ctx context.Context) error {
+	told := make(chan struct{}, 1)
+	c.mu.Lock()
+	c.closers = append(c.closers, told)
+	c.mu.Unlock()
 	c.closing.Store(true)
 	var err error
 	for c.open.Load() > 0 && err == nil {
 		select {
-		case <-c.idle:
+		case <-told:
 		case <-ctx.Done():
-			err = context.Cause(ctx)
+			err = because(ctx)
 		}
 	}
 	// When nothing is under way, connections need no more than a moment to say
@@ -178,6 +213,18 @@ func (c *Client) Close(ctx context.Context) error {
 		err = errors.Join(err, perr)
 	}
 	return err
+}
+
+// quiet tells those who wait in Close that nothing is under way.
+func (c *Client) quiet() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, told := range c.closers {
+		select {
+		case told <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // farewell bounds the GOAWAY at the end.

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"aviso.example/auth"
 	"aviso.example/internal/h2"
 	"aviso.example/internal/pool"
 )
@@ -71,10 +70,7 @@ func (c *Client) end(j *job, err error) {
 		c.cfg.Hooks.OnOutcome(j.n, OutcomeEvent{OutcomeOf(err), j.receipt(), err, time.Since(j.begun)})
 	}
 	if c.open.Add(-1) == 0 && c.closing.Load() {
-		select {
-		case c.idle <- struct{}{}:
-		default:
-		}
+		c.quiet()
 	}
 }
 
@@ -88,6 +84,9 @@ func (c *Client) settle(j *job) (err error, over bool) {
 		j.attempts++
 		j.uniqueID = call.Kept[keptUniqueID]
 		if call.Status == http.StatusOK {
+			if own := owner(call); own.troubled.Load() > 0 {
+				own.troubled.Store(0)
+			}
 			return nil, true
 		}
 		return c.rejected(j)
@@ -97,8 +96,11 @@ func (c *Client) settle(j *job) (err error, over bool) {
 	}
 	j.attempts++
 	cause := translate(f.Cause)
-	if (j.n.ResendUnknown || c.cfg.ResendUnknown) && j.attempts < c.cfg.MaxAttempts {
-		j.unsure = cause
+	if j.unsure != nil {
+		return &UnknownError{Cause: both(j.unsure, cause)}, true
+	}
+	if j.n.ResendUnknown || c.cfg.ResendUnknown {
+		j.unsure = cause // only once: a second silence is no accident
 		if c.again(j, 0, RetryEvent{Attempt: j.attempts, Err: cause}) {
 			return nil, false
 		}
@@ -107,20 +109,16 @@ func (c *Client) settle(j *job) (err error, over bool) {
 }
 
 // again hands a job to the pool once more, unless its time would be up by then.
+// If it returns true, the job is gone and must not be touched.
 func (c *Client) again(j *job, delay time.Duration, e RetryEvent) bool {
-	expires := j.call.Link.Expires
-	if delay > 0 && !expires.IsZero() && !time.Now().Add(delay).Before(expires) {
-		return false
-	}
-	n := j.n
-	if !c.pool.Again(&j.call, delay) {
+	if !time.Now().Add(delay).Before(j.call.NotAfter) {
 		return false
 	}
 	if c.cfg.Hooks.OnRetry != nil {
 		e.Delay = delay
-		c.cfg.Hooks.OnRetry(n, e)
+		c.cfg.Hooks.OnRetry(j.n, e)
 	}
-	return true
+	return c.pool.Again(&j.call, delay)
 }
 
 // notProcessed deals with a call that the peer certainly did not act upon.
@@ -140,7 +138,7 @@ func (c *Client) notProcessed(j *job, f *h2.Failure) (error, bool) {
 	case j.unsure != nil:
 		// An earlier attempt may have been taken; that this one was not does
 		// not change it.
-		return &UnknownError{Cause: errors.Join(j.unsure, cause)}, true
+		return &UnknownError{Cause: both(j.unsure, cause)}, true
 	case j.rejected != nil:
 		return j.rejected, true // the last thing APNs itself had to say
 	}
@@ -149,13 +147,10 @@ func (c *Client) notProcessed(j *job, f *h2.Failure) (error, bool) {
 
 // sendable says that a failure does not stand in the way of another attempt.
 func sendable(cause error) bool {
-	switch cause.(type) {
-	case *h2.GoAwayError, *h2.ResetError:
-		return true
-	case *pool.WaitError:
-		return false
+	if _, ok := errors.AsType[*pool.WaitError](cause); ok {
+		return false // waiting has been tried
 	}
-	for _, final := range []error{pool.ErrClosed, pool.ErrExpired, h2.ErrHeaderTooLarge} {
+	for _, final := range []error{pool.ErrClosed, h2.ErrTooLate, h2.ErrHeaderTooLarge} {
 		if errors.Is(cause, final) {
 			return false
 		}
@@ -168,28 +163,20 @@ func sendable(cause error) bool {
 // rejected deals with an answer that is not 200.
 func (c *Client) rejected(j *job) (error, bool) {
 	e := parseRejection(&j.call)
-	conn := j.call.Conn()
+	conn, own := j.call.Conn(), owner(&j.call)
 	retry := RetryEvent{Attempt: j.attempts, Status: e.Status, Reason: e.Reason}
 	switch e.Reason {
 	case ReasonExpiredProviderToken:
-		// The connection stays unusable even with a new provider token (pushy
-		// closes it too), so both are replaced.
-		if used := usedToken(conn); used != nil {
-			_, err := c.cfg.ProviderTokens.Renew(used)
-			c.pool.Retire(conn)
-			if err != nil {
-				e.Cause = err
-			} else if !j.renewed {
-				j.renewed = true
-				if c.again(j, 0, retry) {
-					return nil, false
-				}
-			}
+		if err := c.renew(j, own); err != nil {
+			e.Cause = err
+		} else if c.again(j, 0, retry) {
+			return nil, false
 		}
-	case ReasonUnrelatedKeyIDInToken:
-		c.pool.Retire(conn)
-		if !j.renewed {
-			j.renewed = true
+	case ReasonUnrelatedKeyIDInToken, ReasonIdleTimeout, ReasonShutdown:
+		// This connection will not do; another one may.
+		c.pool.Retire(conn, e.Reason)
+		if !j.moved {
+			j.moved = true
 			if c.again(j, 0, retry) {
 				return nil, false
 			}
@@ -197,18 +184,19 @@ func (c *Client) rejected(j *job) (error, bool) {
 	case ReasonTooManyProviderTokenUpdates:
 		// Such a connection stays unusable for a while; another one may lead to
 		// another server.
-		c.pool.Retire(conn)
-	case ReasonIdleTimeout, ReasonShutdown:
-		c.pool.Retire(conn)
-		if j.attempts == 1 && c.again(j, 0, retry) {
-			return nil, false
+		c.pool.Retire(conn, e.Reason)
+	case ReasonInternalServerError:
+		// Connections that were idle for an hour were seen to answer nothing
+		// else until they were replaced (node-apn issue 463).
+		if own.troubled.Add(1) == 2 {
+			c.pool.Retire(conn, e.Reason)
 		}
 	}
 	info := e.Reason.Info(e.Status)
 	if (info.Action == RetryLater || info.Action == SlowDown) && j.attempts < c.cfg.MaxAttempts {
 		delay := jitter(min(maxRetryPause, retryPause<<min(20, j.attempts-1)))
 		if e.RetryAfter > 0 {
-			delay = e.RetryAfter
+			delay = e.RetryAfter + rand.N(e.RetryAfter/10+1)
 		}
 		j.rejected = e
 		if c.again(j, delay, retry) {
@@ -224,18 +212,34 @@ func (c *Client) rejected(j *job) (error, bool) {
 	return e, true
 }
 
-// usedToken returns the provider token a connection uses now. An answer to a
-// request that was sent before a change speaks of the one before; renewing
-// twice is prevented by the source, which compares.
-func usedToken(conn *h2.Conn) *auth.ProviderToken {
-	if conn == nil {
-		return nil
+// owner returns what the client notes about the connection of an ended call.
+func owner(call *h2.Call) *connection { return call.Conn().Owner().(*connection) }
+
+// maxRenewals bounds how often one notification is sent again because of its
+// provider token. More than one is needed when several connections still use
+// the old one.
+const maxRenewals = 3
+
+// renew prepares another attempt after ExpiredProviderToken: it makes sure that
+// there is a newer provider token than the one the request carried, and retires
+// every connection that still uses that one, since such a connection stays
+// unusable even with a new one (pushy closes it too). It fails if there is
+// nothing to be gained by trying again.
+func (c *Client) renew(j *job, own *connection) error {
+	used := own.used.Load()
+	if used == nil || j.renewals == maxRenewals {
+		return errors.New("a new provider token did not help")
 	}
-	own, ok := conn.Owner().(*connection)
-	if !ok {
-		return nil
+	refused := (*used)[j.call.Common()]
+	if _, err := c.cfg.ProviderTokens.Renew(refused); err != nil {
+		return err // too soon: another connection would be told the same
 	}
-	return own.current.Load()
+	j.renewals++
+	c.pool.RetireWhere(func(conn *h2.Conn) bool {
+		list := conn.Owner().(*connection).used.Load()
+		return (*list)[len(*list)-1] == refused
+	})
+	return nil
 }
 
 // jitter spreads a pause over its upper half, so that notifications that failed
@@ -271,14 +275,20 @@ func translate(err error) error {
 		return ErrClosed
 	case errors.Is(err, h2.ErrTimeout):
 		return ErrTimeout
-	case errors.Is(err, pool.ErrExpired):
+	case errors.Is(err, h2.ErrTooLate):
 		if w, ok := errors.AsType[*pool.WaitError](err); ok {
-			return errors.Join(ErrNoTime, translate(w.Last))
+			return both(ErrNoTime, translate(w.Last))
 		}
 		return ErrNoTime
 	}
 	if w, ok := errors.AsType[*pool.WaitError](err); ok {
 		return translate(w.Last)
+	}
+	if _, ok := errors.AsType[*ConnectError](err); !ok {
+		// TLS 1.3 refuses a client after its side of the handshake is done.
+		if hint := refusal(err); hint != "" {
+			return &ConnectError{Stage: "tls", Hint: hint, Err: err}
+		}
 	}
 	if g, ok := errors.AsType[*h2.GoAwayError](err); ok {
 		return &GoAwayError{Reason: goAwayReason(err), Code: g.Code.String(), LastStreamID: g.LastStreamID, Debug: string(g.Debug)}

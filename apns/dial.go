@@ -110,7 +110,7 @@ func networkError(err error, stage, address string) *ConnectError {
 			e.Hint = "Check the name, and this machine's resolver"
 		}
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		e.Hint = "Nothing listens there; is the port right, and is the simulator running?"
+		e.Hint = "Nothing listens there; is the port right, and is the server running?"
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		e.Hint = "A firewall may drop the packets; APNs needs TCP port 443 or 2197 outwards"
 	}
@@ -130,6 +130,9 @@ func (d *dialler) throughProxy(ctx context.Context, via *url.URL, address string
 		}
 		c, err := socks.(proxy.ContextDialer).DialContext(ctx, "tcp", address)
 		if err != nil {
+			if strings.Contains(err.Error(), "authentication") {
+				return fail(errProxyLogin{err}, "Put the right user and password into the proxy's URL")
+			}
 			return fail(err, "")
 		}
 		return c, nil
@@ -159,7 +162,7 @@ func (d *dialler) throughProxy(ctx context.Context, via *url.URL, address string
 		hint := ""
 		if status, ok := errors.AsType[proxyStatus](err); ok {
 			switch int(status) {
-			case http.StatusProxyAuthRequired:
+			case http.StatusProxyAuthRequired, http.StatusUnauthorized:
 				hint = "Put user and password into the proxy's URL"
 			case http.StatusForbidden, http.StatusMethodNotAllowed:
 				hint = "The proxy has to allow CONNECT to ports 443 and 2197"
@@ -169,6 +172,10 @@ func (d *dialler) throughProxy(ctx context.Context, via *url.URL, address string
 	}
 	return tunnel, nil
 }
+
+// errProxyLogin is a SOCKS proxy's refusal of user and password, for which x/net
+// has no type.
+type errProxyLogin struct{ error }
 
 // proxyStatus is a proxy's refusal.
 type proxyStatus int
@@ -222,19 +229,31 @@ func (d *dialler) tlsError(err error) error {
 		e.Hint = "The server's certificate is for another name"
 	case errors.As(err, new(x509.CertificateInvalidError)):
 		e.Hint = "The server's certificate has expired or is not valid yet; check this machine's clock"
-	case strings.Contains(err.Error(), "no application protocol"):
-		e.Hint = "The server does not speak HTTP/2 (ALPN)"
-	case isAlert(err):
-		e.Hint = "APNs refused the client certificate: it may be revoked, expired or of the wrong kind"
+	case refusal(err) != "":
+		e.Hint = refusal(err)
 	}
 	return e
 }
 
-// isAlert recognises a TLS alert sent by the peer; crypto/tls has no type for
-// it.
-func isAlert(err error) bool {
+// refusal explains a TLS alert by which the peer refuses this client for good,
+// and is empty for everything else. crypto/tls has no type for alerts; they are
+// net.OpErrors with the alert's name (RFC 8446 section 6.2).
+func refusal(err error) string {
 	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "remote error"
+	if !ok || op.Op != "remote error" {
+		return ""
+	}
+	switch alert := op.Err.Error(); {
+	case strings.Contains(alert, "certificate required"):
+		return "The server demands a client certificate; APNs does not, if provider tokens are used"
+	case strings.Contains(alert, "certificate"), strings.Contains(alert, "access denied"):
+		return "APNs refused the client certificate: it may be revoked, expired or of the wrong kind"
+	case strings.Contains(alert, "no application protocol"):
+		return "The server does not speak HTTP/2 (ALPN)"
+	case strings.Contains(alert, "protocol version"):
+		return "The server does not speak TLS 1.2 or later"
+	}
+	return ""
 }
 
 // permanent says of the end of a connection that trying again cannot help.
@@ -245,10 +264,11 @@ func permanent(err error) bool {
 			return true
 		case "proxy":
 			_, refused := errors.AsType[proxyStatus](err)
-			return refused
+			_, login := errors.AsType[errProxyLogin](err)
+			return refused || login
 		case "tls":
 			var record tls.RecordHeaderError
-			return isAlert(err) || errors.As(err, &record) ||
+			return refusal(err) != "" || errors.As(err, &record) ||
 				errors.As(err, new(x509.UnknownAuthorityError)) ||
 				errors.As(err, new(x509.HostnameError)) ||
 				errors.As(err, new(x509.CertificateInvalidError))
@@ -257,7 +277,7 @@ func permanent(err error) bool {
 	}
 	// TLS 1.3 lets the client finish before the server has looked at its
 	// certificate, so a refusal may come as an alert on first use.
-	if isAlert(err) {
+	if refusal(err) != "" {
 		return true
 	}
 	if p, ok := errors.AsType[*h2.ProtocolError](err); ok {

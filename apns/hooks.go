@@ -1,8 +1,10 @@
 package apns
 
 import (
+	"errors"
 	"time"
 
+	"aviso.example/internal/h2"
 	"aviso.example/internal/pool"
 )
 
@@ -51,7 +53,7 @@ const (
 	Connected        ConnectionEventKind = "connected"      // TLS and ALPN are done
 	ConnectFailed    ConnectionEventKind = "connect_failed" // Err says why
 	ConnectionDrains ConnectionEventKind = "draining"       // takes nothing new; Err says why
-	ConnectionClosed ConnectionEventKind = "closed"         // Err says why
+	ConnectionClosed ConnectionEventKind = "closed"         // Err says why, if it was not drained
 )
 
 // ConnectionEvent is something that happened to a connection.
@@ -74,8 +76,12 @@ func (c *Client) connectionEvent(e pool.Event) {
 		pool.Dialled: Connected, pool.DialFailed: ConnectFailed,
 		pool.Draining: ConnectionDrains, pool.Closed: ConnectionClosed,
 	}[e.Kind]
+	err := translate(e.Err)
+	if errors.Is(e.Err, h2.ErrClosed) && !c.closing.Load() {
+		err = nil // it was retired, and the Draining event said why
+	}
 	event := ConnectionEvent{
-		Kind: kind, Connection: e.Conn, Remote: e.Remote, Err: translate(e.Err),
+		Kind: kind, Connection: e.Conn, Remote: e.Remote, Err: err,
 		Took: e.Took, Answered: e.Status.Answered,
 	}
 	args := []any{"connection", event.Connection, "endpoint", c.where.address()}

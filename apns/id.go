@@ -33,7 +33,7 @@ func ParseID(s string) (id ID, err error) {
 	}
 	at := 0
 	for i := range id {
-		if s[at] == '-' {
+		if at == 8 || at == 13 || at == 18 || at == 23 {
 			at++
 		}
 		hi, lo := hexValue[s[at]], hexValue[s[at+1]]

@@ -31,7 +31,7 @@ func TestNewID(t *testing.T) {
 }
 
 func FuzzParseID(f *testing.F) {
-	for _, s := range []string{"0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7f", "EABEAE54-14A8-11E5-B60B-1697F925EC7B", "", "x", "0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7", "0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7g", "0190e8f26f3a-7c3e-9b1d-2f0a4c5d6e7f-"} {
+	for _, s := range []string{"0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7f", "EABEAE54-14A8-11E5-B60B-1697F925EC7B", "", "x", "0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7", "0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7g", "0190e8f26f3a-7c3e-9b1d-2f0a4c5d6e7f-", "00000000-0000-0000-0000-00-000000000"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -26,7 +26,8 @@ type job struct {
 	deadline time.Time
 	attempts int
 	resends  int            // attempts that were certainly not processed
-	renewed  bool           // sent again because of its provider token or key
+	renewals int            // times sent again because of the provider token
+	moved    bool           // sent again because its connection would not do
 	unsure   error          // an attempt went unanswered, for this cause
 	rejected *RejectedError // the last refusal that was worth another attempt
 
@@ -59,7 +60,11 @@ func (j *job) receipt() Receipt {
 // prepare validates a notification and fills in the request. Nothing is sent.
 func (j *job) prepare(n *Notification, now, deadline time.Time) error {
 	j.n, j.begun, j.deadline = n, now, deadline
-	j.attempts, j.resends, j.renewed = 0, 0, false
+	j.attempts, j.resends, j.renewals, j.moved = 0, 0, 0, false
+	if n == nil {
+		j.id = ID{}
+		return &NotSentError{Cause: &InvalidError{[]Problem{{"Notification", "is nil"}}}}
+	}
 	j.id = n.ID
 	if j.id.IsZero() {
 		j.id = newID(now)
@@ -79,10 +84,10 @@ func (j *job) prepare(n *Notification, now, deadline time.Time) error {
 	call := &j.call
 	call.Reset()
 	call.Head, call.Body, call.Deadline = head.head, n.Payload, deadline
-	call.Link = h2.Link{Expires: deadline}
+	call.Link, call.NotAfter = h2.Link{}, deadline
 	if at, ok := n.Expiration.Time(); ok {
 		if left := now.Add(at.Sub(wall)); left.Before(deadline) {
-			call.Link.Expires = left
+			call.NotAfter = left
 		}
 	}
 	j.path = append(j.path[:0], proto.PathDevice...)

@@ -42,6 +42,17 @@ func (o Outcome) String() string {
 // MarshalText returns String.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
+// UnmarshalText reads what String returns.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for known := Accepted; known <= Unknown; known++ {
+		if known.String() == string(text) {
+			*o = known
+			return nil
+		}
+	}
+	return errors.New("an outcome is accepted, rejected, not_sent or unknown")
+}
+
 // OutcomeOf tells the outcome from the error of Push: nil is Accepted. An error
 // from elsewhere is Unknown, the outcome that promises nothing.
 func OutcomeOf(err error) Outcome {
@@ -106,6 +117,9 @@ func (e *RejectedError) DropDeviceToken(registered time.Time) bool {
 // Error gives status, Apple's word, its meaning and advice.
 func (e *RejectedError) Error() string {
 	info := e.Reason.Info(e.Status)
+	if e.Reason == "" && e.Status < 500 && e.Status != 429 {
+		return fmt.Sprintf("the server rejected the notification: %d without a reason. APNs always gives one; is the endpoint APNs, or did something in between answer?", e.Status)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "APNs rejected the notification: %d %s", e.Status, e.Reason.Error())
 	if !e.Since.IsZero() {
@@ -159,6 +173,23 @@ func (e *UnknownError) Error() string {
 
 // Unwrap returns Cause.
 func (e *UnknownError) Unwrap() error { return e.Cause }
+
+// because returns why a context is done. A cause that is itself the outcome of
+// a notification (the first error of an errgroup, say) is kept as text only, or
+// one device's 410 would pass for another's.
+func because(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	_, rejected := errors.AsType[*RejectedError](cause)
+	_, notSent := errors.AsType[*NotSentError](cause)
+	_, unknown := errors.AsType[*UnknownError](cause)
+	if rejected || notSent || unknown {
+		return fmt.Errorf("%w, because of another notification: %v", ctx.Err(), cause)
+	}
+	return cause
+}
+
+// both joins two causes in one line.
+func both(a, b error) error { return fmt.Errorf("%w; %w", a, b) }
 
 func list(r Reason, cause error) (errs []error) {
 	if r != "" {
@@ -224,7 +255,8 @@ func (e timeoutError) Is(target error) bool { return target == context.DeadlineE
 type ConnectError struct {
 	// Stage is how far it got: dns, tcp, proxy, tls, http2, or credential.
 	Stage string
-	// Address is host and port.
+	// Address is host and port; empty if the refusal came on a connection that
+	// stood already.
 	Address string
 	// Hint guesses the mistake; it may be empty.
 	Hint string
@@ -233,7 +265,11 @@ type ConnectError struct {
 
 // Error gives stage, address, cause and hint.
 func (e *ConnectError) Error() string {
-	s := fmt.Sprintf("no connection to %s (%s): %v", e.Address, e.Stage, e.Err)
+	where := ""
+	if e.Address != "" {
+		where = " to " + e.Address
+	}
+	s := fmt.Sprintf("no connection%s (%s): %v", where, e.Stage, e.Err)
 	if e.Hint != "" {
 		s += ". " + e.Hint
 	}

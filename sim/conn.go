@@ -89,7 +89,6 @@ type conn struct {
 	localWindow int64   // of new streams, as the peer has acknowledged
 	acked       bool    // the peer has acknowledged SETTINGS
 	silentStart bool    // the first SETTINGS is being slow
-	heldAcks    int     // acknowledgements that wait for it
 	unacked     []int64 // initial windows announced, -1 for none, oldest first
 	sendWindow  int64
 	peerWindow  int64 // initial window of streams towards the peer

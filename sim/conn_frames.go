@@ -427,10 +427,6 @@ func (c *conn) onSettings(f *http2.SettingsFrame) {
 		c.fail(code, "invalid SETTINGS")
 		return
 	}
-	if c.silentStart {
-		c.heldAcks++ // the first frame has to be SETTINGS (RFC 9113 section 3.4)
-	} else {
-		c.fr.WriteSettingsAck()
-	}
+	c.fr.WriteSettingsAck()
 	c.unblock()
 }

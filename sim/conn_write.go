@@ -37,7 +37,7 @@ type segment struct {
 
 // flush hands the current batch to the writer, or to the simulated network.
 func (c *conn) flush() {
-	if len(c.out) == 0 {
+	if len(c.out) == 0 || c.silentStart && !c.closing {
 		if c.closing {
 			c.wake.Broadcast()
 		}
@@ -120,6 +120,11 @@ func (c *conn) begin() {
 		c.limit, c.fullLimit = *special.MaxStreams, *special.MaxStreams
 	}
 	first := func() {
+		// SETTINGS has to be the first frame (RFC 9113 section 3.4), so what was
+		// said meanwhile follows it.
+		early := slices.Clone(c.out)
+		c.out, c.silentStart = c.out[:0], false
+		defer func() { c.out = append(c.out, early...) }()
 		or := func(v *uint32, usual uint32) uint32 {
 			if v != nil {
 				return *v
@@ -136,10 +141,6 @@ func (c *conn) begin() {
 		if c.cert != nil {
 			c.setLimit(c.fullLimit)
 		}
-		for range c.heldAcks {
-			c.fr.WriteSettingsAck()
-		}
-		c.silentStart, c.heldAcks = false, 0
 	}
 	if d := c.faults.slowSettings; d > 0 {
 		c.silentStart = true

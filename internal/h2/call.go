@@ -45,6 +45,9 @@ type Call struct {
 	// Deadline, if not zero, ends the call earlier than Config.RequestTimeout
 	// would.
 	Deadline time.Time
+	// NotAfter, if not zero, is when the call is no longer worth sending; it
+	// does not end a call that has been written.
+	NotAfter time.Time
 	// MaxBody is how much of the answer's body to keep; 0 means DefaultMaxBody.
 	// What is beyond is read and dropped.
 	MaxBody int
@@ -65,7 +68,9 @@ type Call struct {
 	Link Link
 
 	conn       *Conn
+	common     int
 	id         uint32
+	began      int64 // on the connection's clock
 	sendWindow int64
 	recvWindow int32
 	sent       int    // bytes of Body already encoded
@@ -86,9 +91,8 @@ type Link struct {
 	Conn *Conn
 	// Cancelled is why the call must not be sent any more, or nil.
 	Cancelled error
-	// Due is when a delayed call comes up again, Expires when it is no longer
-	// worth sending; zero times mean now and never.
-	Due, Expires time.Time
+	// Due is when a delayed call comes up again.
+	Due time.Time
 }
 
 // Reset forgets the answer and every trace of a connection, so that the call
@@ -103,6 +107,11 @@ func (c *Call) Reset() {
 // Conn returns the connection the call was last handed to, or nil. It may be
 // called by the call's owner only after the call has ended.
 func (c *Call) Conn() *Conn { return c.conn }
+
+// Common says with which values of Config.Common the call was sent: 0 for the
+// first, then one more with each change by Config.Refresh. Like Conn, it is for
+// the call's owner once the call has ended.
+func (c *Call) Common() int { return c.common }
 
 // Failure is why a call has no complete answer.
 type Failure struct {
@@ -140,6 +149,8 @@ var (
 	ErrClosed = errors.New("the connection was closed by this side")
 	// ErrPeerClosed ends a connection that the peer closed without GOAWAY.
 	ErrPeerClosed = errors.New("the peer closed the connection")
+	// ErrTooLate ends a call that was not sent by its NotAfter.
+	ErrTooLate = errors.New("the call was not sent in time")
 	// ErrHeaderTooLarge ends a call whose header section exceeds the peer's
 	// SETTINGS_MAX_HEADER_LIST_SIZE.
 	ErrHeaderTooLarge = errors.New("the header fields exceed the size the peer accepts")

@@ -116,7 +116,9 @@ type Conn struct {
 	pingAt       int64 // when the unanswered PING was sent
 	writingSince int64
 
-	opened, answered, refused uint64
+	opened, answered, succeeded, refused uint64
+
+	common int // how often Refresh has changed Config.Common
 }
 
 // New takes over an established connection (for APNs: TLS with ALPN "h2"),
@@ -207,8 +209,9 @@ type Status struct {
 	GoAway *GoAwayError
 	// Limit is how many streams may be open at once, Open how many are.
 	Limit, Open int
-	// Opened, Answered and Refused count streams so far.
-	Opened, Answered, Refused uint64
+	// Opened, Answered, Succeeded (answered with 2xx) and Refused count streams
+	// so far.
+	Opened, Answered, Succeeded, Refused uint64
 	// Age is the time since New; SinceAnswer the time since the last answer, or
 	// since New if there was none.
 	Age, SinceAnswer time.Duration
@@ -235,7 +238,7 @@ func (c *Conn) Status() Status {
 	return Status{
 		Ready: c.ready, Draining: c.draining, Suspect: c.suspect, Err: c.dead, GoAway: c.goAway,
 		Limit: int(c.limit), Open: c.open,
-		Opened: c.opened, Answered: c.answered, Refused: c.refused,
+		Opened: c.opened, Answered: c.answered, Succeeded: c.succeeded, Refused: c.refused,
 		Age: time.Duration(c.now()), SinceAnswer: time.Duration(c.now() - c.lastAnswer),
 	}
 }
@@ -298,19 +301,24 @@ func (c *Conn) end(cause error, hard bool) {
 	c.news = c.news || !c.draining
 	c.draining = true
 	if hard {
-		closeHard(c.nc)
+		CloseHard(c.nc)
 	} else {
 		c.nc.SetWriteDeadline(time.Now().Add(farewell))
 	}
 }
 
-// closeHard closes the network below TLS: tls.Conn.Close would wait up to five
-// seconds to tell a peer that may not be there.
-func closeHard(nc net.Conn) {
-	if under, ok := nc.(interface{ NetConn() net.Conn }); ok {
+// CloseHard closes the network below TLS (twice below, through an https proxy):
+// tls.Conn.Close would wait up to five seconds to tell a peer that may not be
+// there.
+func CloseHard(nc net.Conn) {
+	for {
+		under, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			nc.Close()
+			return
+		}
 		nc = under.NetConn()
 	}
-	nc.Close()
 }
 
 // exit is called by each loop as it ends; the last one settles what is open.
@@ -402,8 +410,23 @@ func (c *Conn) allOpen() []*Call {
 // once mu is free.
 func (c *Conn) fail(call *Call, cause error, refused bool) {
 	c.remove(call)
+	reset, _ := cause.(*ResetError)
+	if call.gotFinal && (reset == nil || !reset.Local) {
+		// The status has come, and with it what became of the request; only the
+		// rest of the answer is lost.
+		c.counted(call)
+		return
+	}
 	whole := call.endOffset != 0 && call.endOffset <= c.attempted
-	call.Err = &Failure{NotProcessed: refused || !whole, Cause: cause}
+	call.Err = &Failure{NotProcessed: !call.gotFinal && (refused || !whole), Cause: cause}
+}
+
+// counted notes an answer.
+func (c *Conn) counted(call *Call) {
+	c.answered++
+	if call.Status/100 == 2 {
+		c.succeeded++
+	}
 }
 
 // reset tells the peer that a stream is over.

@@ -175,7 +175,7 @@ func readInt(b []byte, bits int) (uint64, []byte, error) {
 	if n < limit {
 		return n, b, nil
 	}
-	for shift := 0; shift < 35; shift += 7 { // more than any table or string needs
+	for shift := 0; shift < 63; shift += 7 { // more than any table or string needs
 		if len(b) == 0 {
 			return 0, nil, errTruncated
 		}

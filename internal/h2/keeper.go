@@ -64,9 +64,16 @@ func (c *Conn) expire(now int64) []*Call {
 	}
 	c.nextDeadline = 0
 	var late []*Call
+	patience := min(c.cfg.RequestTimeout, c.cfg.PingAfter+c.cfg.PingTimeout)
 	for _, call := range c.allOpen() {
 		switch {
 		case call.deadline <= now:
+			// A caller in a hurry says nothing about the peer, and neither does
+			// a request that flow control held back. What speaks against it is
+			// a whole request that had time, with no answer to any since.
+			if call.endOffset != 0 && now-call.began >= int64(patience) && c.lastAnswer < call.began {
+				c.unanswered++
+			}
 			c.reset(call, http2.ErrCodeCancel)
 			c.fail(call, ErrTimeout, false)
 			late = append(late, call)
@@ -74,7 +81,7 @@ func (c *Conn) expire(now int64) []*Call {
 			c.nextDeadline = call.deadline
 		}
 	}
-	if c.unanswered += len(late); c.unanswered >= suspectAfter && !c.suspect {
+	if c.unanswered >= suspectAfter && !c.suspect {
 		c.suspect, c.news = true, true
 	}
 	return late

@@ -68,6 +68,9 @@ const (
 	// maxHeaderBlock bounds the encoded bytes of HEADERS and CONTINUATION
 	// together, against peers that never send END_HEADERS.
 	maxHeaderBlock = 32 << 10
+	// maxContinuations bounds the frames of a header section, against empty ones
+	// without end.
+	maxContinuations = 64
 	// noLimit stands for a setting the peer has not sent (RFC 9113 section 6.5.2:
 	// initially unlimited).
 	noLimit = 1<<32 - 1

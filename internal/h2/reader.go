@@ -185,7 +185,7 @@ func (c *Conn) onHeaders(id uint32, flags http2.Flags, payload []byte) (bool, *P
 	if flags.Has(http2.FlagHeadersEndHeaders) {
 		return c.section(id, payload, end)
 	}
-	c.header.open, c.header.id, c.header.end = true, id, end
+	c.header.open, c.header.id, c.header.end, c.header.frames = true, id, end, 0
 	c.header.block = append(c.header.block[:0], payload...)
 	return false, nil
 }
@@ -198,6 +198,9 @@ func (c *Conn) onContinuation(id uint32, flags http2.Flags, payload []byte) (boo
 	if len(h.block)+len(payload) > maxHeaderBlock {
 		return false, &ProtocolError{http2.ErrCodeEnhanceYourCalm, "a header section without end"}
 	}
+	if h.frames++; h.frames > maxContinuations {
+		return false, &ProtocolError{http2.ErrCodeEnhanceYourCalm, "a header section in too many pieces"}
+	}
 	h.block = append(h.block, payload...)
 	if !flags.Has(http2.FlagContinuationEndHeaders) {
 		return false, nil
@@ -209,10 +212,11 @@ func (c *Conn) onContinuation(id uint32, flags http2.Flags, payload []byte) (boo
 // headerState collects one header section; its field method is the decoder's
 // callback.
 type headerState struct {
-	open  bool // END_HEADERS has not come yet
-	end   bool // END_STREAM came with HEADERS
-	id    uint32
-	block []byte
+	open   bool // END_HEADERS has not come yet
+	end    bool // END_STREAM came with HEADERS
+	id     uint32
+	block  []byte
+	frames int
 
 	keep    []string
 	call    *Call // nil: decode for the table's sake only
@@ -317,7 +321,7 @@ func (c *Conn) answer(call *Call) bool {
 		c.reset(call, http2.ErrCodeCancel)
 	}
 	c.remove(call)
-	c.answered++
+	c.counted(call)
 	c.unanswered = 0
 	if c.suspect {
 		c.suspect, c.news = false, true

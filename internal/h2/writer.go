@@ -77,6 +77,7 @@ func (c *Conn) openStreams() bool {
 	if c.cfg.Refresh != nil {
 		if fields := c.cfg.Refresh(); fields != nil {
 			c.enc.setCommon(fields)
+			c.common++
 		}
 	}
 	c.idle = false
@@ -114,19 +115,27 @@ func (c *Conn) openStreams() bool {
 
 // start opens the stream of a call.
 func (c *Conn) start(call *Call, now int64) {
-	if c.maxList != noLimit && c.enc.listSize(call) > c.maxList {
-		call.conn, call.id = c, 0
-		call.Err = &Failure{NotProcessed: true, Cause: ErrHeaderTooLarge}
-		c.unsent = append(c.unsent, call)
-		return
-	}
-	call.conn, call.id = c, c.nextID
-	c.nextID += 2
-	call.sendWindow, call.recvWindow = c.initial, initialWindow
+	call.conn, call.common, call.began = c, c.common, now
 	call.deadline = now + int64(c.cfg.RequestTimeout)
 	if !call.Deadline.IsZero() {
 		call.deadline = min(call.deadline, int64(call.Deadline.Sub(c.epoch)))
 	}
+	var problem error
+	switch {
+	case call.deadline <= now || !call.NotAfter.IsZero() && int64(call.NotAfter.Sub(c.epoch)) <= now:
+		problem = ErrTooLate
+	case c.maxList != noLimit && c.enc.listSize(call) > c.maxList:
+		problem = ErrHeaderTooLarge
+	}
+	if problem != nil {
+		call.id = 0
+		call.Err = &Failure{NotProcessed: true, Cause: problem}
+		c.unsent = append(c.unsent, call)
+		return
+	}
+	call.id = c.nextID
+	c.nextID += 2
+	call.sendWindow, call.recvWindow = c.initial, initialWindow
 	c.add(call)
 	c.opened++
 	if c.open == 1 {

@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"time"
@@ -18,7 +17,7 @@ type member struct {
 	remote   string
 	born     time.Time
 	maxAge   time.Duration
-	proven   bool // has answered a request
+	proven   bool // it works: see manager.prove
 	judged   bool // its end has been counted
 	draining bool
 	cutAt    time.Time // when a draining connection is cut off
@@ -35,45 +34,58 @@ type attempt struct {
 }
 
 // manager is the state of the goroutine that looks after the connections.
+//
+// One invariant keeps calls from being forgotten: a call in the queue either
+// has a connection that was woken for it, or the pool's watching flag is set,
+// and then the manager looks again within growAfter.
 type manager struct {
 	p *Pool
 
-	number    int // of the last attempt
-	dialling  bool
-	failures  int // attempts in a row that led to no answer
-	lastErr   error
-	permanent bool
-	downSince time.Time
-	nextDial  time.Time
-	budget    float64
-	budgetAt  time.Time
+	number   int // of the last attempt
+	dialling bool
+	outage   outage
+	budget   budget
+
+	waitingSince time.Time // calls wait and nobody can take them, since
+	down         bool      // that has lasted for ConnectWait
 
 	busySince time.Time // the queue has had calls, and no connection room, since
-	emptied   uint64    // as it was then
+	emptied   uint64    // the queue's counter, as it was then
+	seen      uint64    // and at the last look
+}
+
+// census is what a look at the members found.
+type census struct {
+	able    int // ready and taking calls, old ones included
+	serving int // able, or about to be, and not to be replaced
+	warming int // of those, not yet answered anything
 }
 
 // run looks after the connections until the pool is closed and all have ended.
 func (m *manager) run() {
-	defer close(m.p.done)
+	p := m.p
+	defer close(p.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	closing := m.p.ctx.Done()
+	closing, abandon := p.ctx.Done(), p.abandon
 	for {
 		wait := m.look(time.Now())
-		if closing == nil && len(m.p.members) == 0 && !m.dialling {
+		if closing == nil && len(p.members) == 0 && (!m.dialling || abandon == nil) {
 			return
 		}
 		timer.Reset(wait)
 		select {
 		case <-timer.C:
-		case <-m.p.signal:
-		case a := <-m.p.dialled:
+		case <-p.signal:
+		case a := <-p.dialled:
 			m.arrived(a)
 		case <-closing:
 			closing = nil
-			for _, mb := range m.p.members {
+			for _, mb := range p.members {
 				mb.conn.Drain()
 			}
+		case <-abandon:
+			abandon = nil // a dial that ignores its context is not waited for
 		}
 	}
 }
@@ -90,52 +102,92 @@ func (m *manager) look(now time.Time) time.Duration {
 		}
 	}
 
-	// Whoever submits from here on without finding a hungry connection pokes
-	// again, unless watching is set once more below.
-	p.watching.Store(false)
 	expired, next := p.queue.sweep(now)
-	p.fail(expired, m.why(ErrExpired))
-	load := p.queue.load()
+	p.fail(expired, m.outage.explain(h2.ErrTooLate))
+	soon(next)
 
-	serving, warming := 0, 0
-	for _, mb := range slices.Clone(p.members) {
-		st := mb.conn.Status()
-		select {
-		case <-mb.conn.Done():
-			m.ended(mb, st, now)
-			continue
-		default:
-		}
-		m.watch(mb, st, load, now, soon)
-		m.prove(mb, st)
-		if mb.draining || mb.aged {
-			continue
-		}
-		serving++
-		if !st.Ready || st.Answered == 0 {
-			warming++
-		}
-	}
+	load := p.queue.load()
+	c := m.count(load, now, soon)
 	if p.closed.Load() {
 		return wait
 	}
-
-	if serving == 0 && !m.dialling && m.failures > 0 && load.queued > 0 &&
-		(m.permanent || now.Sub(m.downSince) >= p.cfg.ConnectWait) && now.Before(m.nextDial) {
-		p.fail(p.queue.clear(false), &WaitError{m.lastErr, m.permanent})
-		load.queued = 0
+	if c.able > 0 || load.queued == 0 {
+		m.waitingSince = time.Time{}
+	} else if m.waitingSince.IsZero() {
+		m.waitingSince = now
+	}
+	if c.able > 0 {
+		m.down = false
 	}
 
-	m.replaceAged(serving)
+	m.giveUp(&load, c, now, soon)
+	m.replaceAged(c, now)
+	m.serve(load, c, now, soon)
+	m.attend(now, soon)
+	return wait
+}
+
+// count looks at every member, retires those that should not go on, and removes
+// those that have ended.
+func (m *manager) count(load load, now time.Time, soon func(time.Time)) (c census) {
+	for _, mb := range slices.Clone(m.p.members) {
+		select {
+		case <-mb.conn.Done(): // asked before Status, which is then final
+			m.ended(mb, mb.conn.Status(), now)
+			continue
+		default:
+		}
+		st := mb.conn.Status()
+		m.prove(mb, st, now)
+		m.watch(mb, st, load, now, soon)
+		if mb.draining {
+			continue
+		}
+		if st.Ready {
+			c.able++
+		}
+		if mb.aged {
+			continue
+		}
+		c.serving++
+		if !st.Ready || st.Answered == 0 {
+			c.warming++
+		}
+	}
+	return c
+}
+
+// giveUp fails the calls that wait when no connection can be had: at once if
+// trying again cannot help or the pool is known to be down, otherwise after
+// ConnectWait. A dial that is due or under way is given its chance first, but
+// no longer than that either.
+func (m *manager) giveUp(load *load, c census, now time.Time, soon func(time.Time)) {
+	if c.able > 0 || load.queued == 0 {
+		return
+	}
+	deadline := m.waitingSince.Add(m.p.cfg.ConnectWait)
+	if !now.Before(deadline) {
+		m.down = true
+	} else {
+		soon(deadline)
+		trying := m.dialling || c.serving > 0 || !now.Before(m.outage.nextDial)
+		if trying || !m.down && !m.outage.permanent {
+			return
+		}
+	}
+	m.p.fail(m.p.queue.clear(false), m.outage.explain(nil))
+	load.queued = 0
+	m.waitingSince = time.Time{}
+}
+
+// serve opens a connection if the load asks for one.
+func (m *manager) serve(load load, c census, now time.Time, soon func(time.Time)) {
 	switch {
 	case m.dialling || load.queued == 0:
 		m.busySince = time.Time{}
-	case serving == 0:
+	case c.serving == 0:
 		m.dial(now, soon)
-		if m.failures > 0 {
-			soon(m.downSince.Add(p.cfg.ConnectWait))
-		}
-	case warming > 0 || load.hungry > 0 || serving >= p.cfg.MaxConns:
+	case c.warming > 0 || load.hungry > 0 || c.serving >= m.p.cfg.MaxConns:
 		m.busySince = time.Time{}
 	case m.busySince.IsZero() || load.emptied != m.emptied:
 		m.busySince, m.emptied = now, load.emptied
@@ -146,76 +198,86 @@ func (m *manager) look(now time.Time) time.Duration {
 	default:
 		soon(m.busySince.Add(growAfter))
 	}
+}
 
-	if load.queued > 0 {
+// attend keeps the invariant: as long as the queue moves or holds calls, the
+// manager looks again soon and offers them to whoever is hungry, since a
+// connection that was woken may have found that it cannot take them.
+func (m *manager) attend(now time.Time, soon func(time.Time)) {
+	p := m.p
+	load := p.queue.load()
+	if load.queued == 0 && load.emptied == m.seen {
+		p.watching.Store(false) // whoever submits from here on pokes
+		load = p.queue.load()
+	}
+	if load.queued > 0 || load.emptied != m.seen {
+		m.seen = load.emptied
 		p.watching.Store(true)
 		soon(now.Add(growAfter))
-		p.queue.offer() // a hungry connection may have been woken just as it began to drain
+		p.queue.offer()
 	}
-	soon(next)
-	return wait
 }
 
-// watch retires a connection that should not go on.
-func (m *manager) watch(mb *member, st h2.Status, load load, now time.Time, soon func(time.Time)) {
-	p := m.p
-	age := now.Sub(mb.born)
-	if st.Limit > 1 || load.queued == 0 || !st.Ready {
-		mb.oneSince = time.Time{}
-	} else if mb.oneSince.IsZero() {
-		mb.oneSince = now
-	}
-	var why error
-	switch {
-	case mb.draining:
-		if !now.Before(mb.cutAt) {
-			mb.conn.Abort(errDrainTimeout)
-			return
-		}
-		soon(mb.cutAt)
-		return
-	case st.Draining:
-		why = errEnding
-		if st.GoAway != nil {
-			why = st.GoAway
-			m.judge(mb, st, now) // before anyone dials into the same refusal
-		}
-	case st.Suspect:
-		why = errSuspect
-	case !mb.oneSince.IsZero() && now.Sub(mb.oneSince) >= stuckAfter:
-		why = errStuck
-	case st.Open == 0 && st.SinceAnswer >= p.cfg.IdleTimeout && m.spare():
-		why = errIdle
-	case age >= mb.maxAge && !mb.aged:
-		mb.aged = true
-	}
-	if why == nil {
-		if !mb.oneSince.IsZero() {
-			soon(mb.oneSince.Add(stuckAfter))
-		}
-		return
-	}
-	m.retire(mb, why, now)
-	soon(mb.cutAt)
-}
-
-// Why the manager retired a connection.
+// Why the manager retires a connection.
 var (
 	errEnding       = errors.New("it takes no more requests")
 	errSuspect      = errors.New("several requests in a row were not answered")
 	errStuck        = errors.New("its stream limit stayed at one")
 	errIdle         = errors.New("it was not needed")
 	errAged         = errors.New("it was old")
+	errCrowded      = errors.New("too many connections were ending at once")
 	errDrainTimeout = errors.New("its last requests were not answered")
 )
+
+// watch retires a connection that should not go on.
+func (m *manager) watch(mb *member, st h2.Status, load load, now time.Time, soon func(time.Time)) {
+	p := m.p
+	if mb.draining {
+		if !now.Before(mb.cutAt) {
+			mb.conn.Abort(errDrainTimeout)
+			return
+		}
+		soon(mb.cutAt)
+		return
+	}
+	if st.Limit > 1 || load.queued == 0 || !st.Ready {
+		mb.oneSince = time.Time{}
+	} else if mb.oneSince.IsZero() {
+		mb.oneSince = now
+	}
+	switch {
+	case st.Draining:
+		why := errEnding
+		if st.GoAway != nil {
+			why = st.GoAway
+			m.judge(mb, why, now) // before anyone dials into the same refusal
+		} else if blamed := p.blamed(mb.conn); blamed != nil {
+			why = blamed
+			mb.judged = true
+			m.failed(why, now)
+		}
+		m.retire(mb, why, now)
+	case st.Suspect:
+		m.retire(mb, errSuspect, now)
+	case !mb.oneSince.IsZero() && now.Sub(mb.oneSince) >= stuckAfter:
+		m.retire(mb, errStuck, now)
+	case st.Open == 0 && st.SinceAnswer >= p.cfg.IdleTimeout && m.spare():
+		m.retire(mb, errIdle, now)
+	default:
+		mb.aged = mb.aged || now.Sub(mb.born) >= mb.maxAge
+		if !mb.oneSince.IsZero() {
+			soon(mb.oneSince.Add(stuckAfter))
+		}
+		return
+	}
+	soon(mb.cutAt)
+}
 
 func (m *manager) retire(mb *member, why error, now time.Time) {
 	mb.draining = true
 	mb.cutAt = now.Add(m.p.cfg.DrainTimeout)
 	mb.conn.Drain()
-	m.p.queue.mu.Lock()
-	m.p.queue.starve(mb.conn)
-	m.p.queue.mu.Unlock()
+	m.p.queue.forget(mb.conn)
 	m.event(Event{Kind: Draining, Conn: mb.number, Remote: mb.remote, Err: why, Took: now.Sub(mb.born), Status: mb.conn.Status()})
 }
 
@@ -230,15 +292,12 @@ func (m *manager) spare() bool {
 	return n > 1
 }
 
-// replaceAged retires old connections once others serve. Without any, the last
-// one serves on until the next call makes a new one necessary.
-func (m *manager) replaceAged(serving int) {
+// replaceAged retires old connections once others serve, or when they are not
+// needed at the moment.
+func (m *manager) replaceAged(c census, now time.Time) {
 	for _, mb := range m.p.members {
-		if mb.aged && !mb.draining {
-			st := mb.conn.Status()
-			if serving > 0 || st.Open == 0 {
-				m.retire(mb, errAged, time.Now())
-			}
+		if mb.aged && !mb.draining && (c.serving > c.warming || mb.conn.Status().Open == 0) {
+			m.retire(mb, errAged, now)
 		}
 	}
 }
@@ -248,78 +307,69 @@ func (m *manager) ended(mb *member, st h2.Status, now time.Time) {
 	p := m.p
 	p.mu.Lock()
 	p.members = slices.DeleteFunc(p.members, func(o *member) bool { return o == mb })
+	blame := p.blame[mb.conn]
+	delete(p.blame, mb.conn)
 	p.stats.Closed++
 	p.mu.Unlock()
-	p.queue.mu.Lock()
-	p.queue.starve(mb.conn)
-	p.queue.mu.Unlock()
+	p.queue.forget(mb.conn)
 	m.event(Event{Kind: Closed, Conn: mb.number, Remote: mb.remote, Err: st.Err, Took: now.Sub(mb.born), Status: st})
-	if p.closed.Load() || errors.Is(st.Err, h2.ErrClosed) && st.GoAway == nil {
-		return
+	m.prove(mb, st, now)
+	if st.Succeeded >= earnedBack {
+		m.budget.refund()
 	}
-	m.prove(mb, st)
-	m.judge(mb, st, now)
+	err := st.Err
+	switch {
+	case p.closed.Load():
+	case blame != nil && !mb.judged:
+		m.failed(blame, now)
+	case st.GoAway != nil:
+		m.judge(mb, st.GoAway, now)
+	case !errors.Is(err, h2.ErrClosed): // otherwise we ended it ourselves
+		m.judge(mb, err, now)
+	}
 }
 
 // judge decides, once per connection, whether its end speaks against another
 // attempt.
-func (m *manager) judge(mb *member, st h2.Status, now time.Time) {
-	err := st.Err
-	if st.GoAway != nil {
-		err = st.GoAway
-	}
-	if !mb.judged && (st.Answered == 0 || m.p.cfg.Permanent(err)) {
+func (m *manager) judge(mb *member, err error, now time.Time) {
+	if !mb.judged && (!mb.proven || m.p.cfg.Permanent(err)) {
 		m.failed(err, now)
 	}
 	mb.judged = true
 }
 
-// failed notes an attempt that led to no answer.
 func (m *manager) failed(err error, now time.Time) {
-	m.failures++
-	m.lastErr, m.permanent = err, m.p.cfg.Permanent(err)
-	if m.downSince.IsZero() {
-		m.downSince = now
-	}
-	pause := backoffMax
-	if m.failures < 7 {
-		pause = min(backoffMax, backoffMin<<(m.failures-1))
-	}
-	m.nextDial = now.Add(pause/2 + rand.N(pause/2))
+	m.outage.failed(err, m.p.cfg.Permanent(err), now)
 }
 
-// prove notes, once per connection, that the endpoint answers. Once, because an
-// old connection that still drains says nothing about new ones.
-func (m *manager) prove(mb *member, st h2.Status) {
-	if mb.proven || st.Answered == 0 {
+// provenAge is how long a connection that only refuses has to last to count as
+// working: until then its end is a failure that calls for a pause.
+const provenAge = time.Minute
+
+// prove notes, once per connection, that the endpoint works: something was
+// answered with success, or the connection lasts. Once, because an old one that
+// still drains says nothing about new ones.
+func (m *manager) prove(mb *member, st h2.Status, now time.Time) {
+	if mb.proven || st.Succeeded == 0 && (st.Answered == 0 || now.Sub(mb.born) < provenAge) {
 		return
 	}
 	mb.proven = true
-	m.failures, m.permanent, m.downSince, m.nextDial = 0, false, time.Time{}, time.Time{}
-}
-
-// why adds the last failure to the reason a call was given up, if there is no
-// connection because of it.
-func (m *manager) why(err error) error {
-	if m.failures > 0 && m.lastErr != nil {
-		return errors.Join(err, &WaitError{m.lastErr, m.permanent})
+	if !mb.draining {
+		m.outage = outage{}
 	}
-	return err
 }
 
 // dial starts an attempt unless it is too early for one.
 func (m *manager) dial(now time.Time, soon func(time.Time)) {
-	m.budget = min(dialBurst, m.budget+float64(now.Sub(m.budgetAt))/float64(dialEvery))
-	m.budgetAt = now
-	if now.Before(m.nextDial) {
-		soon(m.nextDial)
+	if now.Before(m.outage.nextDial) {
+		soon(m.outage.nextDial)
 		return
 	}
-	if m.budget < 1 {
-		soon(now.Add(time.Duration((1-m.budget)*float64(dialEvery)) + 1))
+	if wait := m.budget.take(now); wait > 0 {
+		soon(now.Add(wait))
 		return
 	}
-	m.budget--
+	m.makeRoom()
 	m.number++
 	m.dialling = true
 	p, number := m.p, m.number
@@ -330,39 +380,58 @@ func (m *manager) dial(now time.Time, soon func(time.Time)) {
 		ctx, cancel := context.WithTimeout(p.ctx, p.cfg.DialTimeout)
 		defer cancel()
 		nc, err := p.cfg.Dial(ctx)
-		p.dialled <- attempt{number, nc, err, time.Since(now)}
+		select {
+		case p.dialled <- attempt{number, nc, err, time.Since(now)}:
+		case <-p.done:
+			if err == nil {
+				h2.CloseHard(nc)
+			}
+		}
 	}()
+}
+
+// makeRoom bounds the connections that are ending: beyond as many as may serve,
+// the one that has been at it for longest is cut off, since a peer that ends
+// connections as fast as they are made must not gather them.
+func (m *manager) makeRoom() {
+	var ending []*member
+	for _, mb := range m.p.members {
+		if mb.draining {
+			ending = append(ending, mb)
+		}
+	}
+	if len(ending) > m.p.cfg.MaxConns {
+		oldest := slices.MinFunc(ending, func(a, b *member) int { return a.cutAt.Compare(b.cutAt) })
+		oldest.conn.Abort(errCrowded)
+	}
 }
 
 // arrived takes the result of an attempt.
 func (m *manager) arrived(a attempt) {
 	p, now := m.p, time.Now()
 	m.dialling = false
+	if p.closed.Load() {
+		if a.err == nil {
+			h2.CloseHard(a.nc)
+		}
+		return
+	}
 	var cfg h2.Config
 	if a.err == nil {
 		if cfg, a.err = p.cfg.Setup(); a.err != nil {
-			a.nc.Close()
+			h2.CloseHard(a.nc)
 		}
-	}
-	if a.err == nil && p.closed.Load() {
-		a.nc.Close()
-		return
 	}
 	if a.err != nil {
-		if !p.closed.Load() {
-			p.mu.Lock()
-			p.stats.DialFailures++
-			p.mu.Unlock()
-			m.failed(a.err, now)
-			m.event(Event{Kind: DialFailed, Conn: a.number, Err: a.err, Took: a.took})
-		}
+		p.mu.Lock()
+		p.stats.DialFailures++
+		p.mu.Unlock()
+		m.failed(a.err, now)
+		m.event(Event{Kind: DialFailed, Conn: a.number, Err: a.err, Took: a.took})
 		return
 	}
 	cfg.Source, cfg.Handler = &p.queue, handler{p}
-	mb := &member{
-		number: a.number, remote: a.nc.RemoteAddr().String(), born: now,
-		maxAge: p.cfg.MaxAge - p.cfg.MaxAge/10 + rand.N(p.cfg.MaxAge/5+1),
-	}
+	mb := &member{number: a.number, remote: a.nc.RemoteAddr().String(), born: now, maxAge: spread(p.cfg.MaxAge)}
 	mb.conn = h2.New(a.nc, cfg)
 	p.mu.Lock()
 	p.members = append(p.members, mb)
@@ -375,7 +444,3 @@ func (m *manager) event(e Event) {
 		m.p.cfg.Event(e)
 	}
 }
-
-// Retire stops using a connection, for a reason that only the owner of the
-// calls can see in their answers. What is open there may end.
-func (p *Pool) Retire(c *h2.Conn) { c.Drain() }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,8 @@ type Config struct {
 	// goroutine and must not block.
 	Event func(Event)
 
-	// MaxConns and the times: zero means the default of the same name.
+	// MaxConns and the times: zero means the default of the same name. As many
+	// again as MaxConns may be ending.
 	MaxConns                                                    int
 	DialTimeout, ConnectWait, IdleTimeout, MaxAge, DrainTimeout time.Duration
 }
@@ -78,9 +80,6 @@ func (e *WaitError) Error() string { return fmt.Sprintf("no connection: %v", e.L
 // Unwrap returns Last.
 func (e *WaitError) Unwrap() error { return e.Last }
 
-// ErrExpired fails calls that were not sent by Link.Expires.
-var ErrExpired = errors.New("it was not sent in time")
-
 // Pool is a set of connections to one endpoint under one identity. All methods
 // are safe for concurrent use.
 type Pool struct {
@@ -95,9 +94,12 @@ type Pool struct {
 	done     chan struct{} // the manager has ended
 
 	dialled chan attempt
+	abandon chan struct{} // closed when Close waits no longer for a dial
+	once    sync.Once
 
-	mu      sync.Mutex // guards members and the counters, which only the manager changes
+	mu      sync.Mutex // guards what follows; members and stats only the manager changes
 	members []*member
+	blame   map[*h2.Conn]error
 	stats   Stats
 }
 
@@ -121,10 +123,11 @@ func New(cfg Config) *Pool {
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, DefaultDrainTimeout)
 	p := &Pool{
 		cfg: cfg, signal: make(chan struct{}, 1),
-		done: make(chan struct{}), dialled: make(chan attempt, 1),
+		done: make(chan struct{}), dialled: make(chan attempt), abandon: make(chan struct{}),
+		blame: map[*h2.Conn]error{},
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
-	m := &manager{p: p, budget: dialBurst, budgetAt: time.Now()}
+	m := &manager{p: p, budget: budget{dialBurst, time.Now()}}
 	go m.run()
 	return p
 }
@@ -169,7 +172,10 @@ func (p *Pool) Again(call *h2.Call, delay time.Duration) bool {
 func (p *Pool) stir() {
 	if p.queue.hungryN.Load() > 0 {
 		p.queue.offer()
-	} else if p.watching.CompareAndSwap(false, true) {
+	}
+	// The connection that was woken may be about to end, or stuck in a Write, so
+	// somebody has to look after the call all the same.
+	if p.watching.CompareAndSwap(false, true) {
 		p.poke()
 	}
 }
@@ -237,11 +243,42 @@ func (p *Pool) Close(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	p.once.Do(func() { close(p.abandon) })
 	for _, m := range p.snapshot() {
 		m.conn.Abort(ErrClosed)
 	}
 	<-p.done
 	return context.Cause(ctx)
+}
+
+// Retire stops using a connection, for a reason that only the owner of the
+// calls can see in their answers. What is open there may end. With a blame, the
+// reason counts as a failed attempt, so that a refusal that comes as an answer
+// slows dialling down as one that comes in the handshake does.
+func (p *Pool) Retire(c *h2.Conn, blame error) {
+	if blame != nil {
+		p.mu.Lock()
+		if slices.ContainsFunc(p.members, func(m *member) bool { return m.conn == c }) {
+			p.blame[c] = blame // until the manager removes the connection
+		}
+		p.mu.Unlock()
+	}
+	c.Drain()
+}
+
+// RetireWhere retires, without blame, every connection for which match is true.
+func (p *Pool) RetireWhere(match func(*h2.Conn) bool) {
+	for _, m := range p.snapshot() {
+		if match(m.conn) {
+			m.conn.Drain()
+		}
+	}
+}
+
+func (p *Pool) blamed(c *h2.Conn) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.blame[c]
 }
 
 func (p *Pool) snapshot() []*member {

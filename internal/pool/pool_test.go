@@ -306,7 +306,7 @@ func TestCancelAndExpire(t *testing.T) {
 		cause := errors.New("no longer needed")
 		expiring := &h2.Call{Head: testHead, Path: []byte("/e"), Body: []byte("{}")}
 		begin := time.Now()
-		expiring.Link.Expires = begin.Add(7 * time.Second)
+		expiring.NotAfter = begin.Add(7 * time.Second)
 		calls := r.submit(3)
 		r.pool.Submit(expiring)
 		later := &h2.Call{Head: testHead, Path: []byte("/l")}
@@ -328,7 +328,7 @@ func TestCancelAndExpire(t *testing.T) {
 		if r.pool.Again(calls[0], 0) {
 			t.Error("a cancelled call came back")
 		}
-		if c := r.result(); c != expiring || !errors.Is(c.Err, ErrExpired) || time.Since(begin) != 7*time.Second {
+		if c := r.result(); c != expiring || !errors.Is(c.Err, h2.ErrTooLate) || time.Since(begin) != 7*time.Second {
 			t.Errorf("%s after %v: %v", c.Path, time.Since(begin), c.Err)
 		}
 	})

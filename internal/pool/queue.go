@@ -146,6 +146,13 @@ func (q *queue) starve(c *h2.Conn) {
 	}
 }
 
+// forget is starve for those who do not hold mu.
+func (q *queue) forget(c *h2.Conn) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.starve(c)
+}
+
 // feed picks the connection that has been hungry the longest, so that traffic
 // is spread. Callers hold mu and wake it afterwards.
 func (q *queue) feed() *h2.Conn {
@@ -228,7 +235,7 @@ func (q *queue) sweep(now time.Time) (expired []*h2.Call, next time.Time) {
 	}
 	for call := q.head; call != nil; {
 		following := call.Link.Next
-		if at := call.Link.Expires; !at.IsZero() && !at.After(now) {
+		if at := call.NotAfter; !at.IsZero() && !at.After(now) {
 			q.unlink(call)
 			expired = append(expired, call)
 		} else {
