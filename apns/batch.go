@@ -116,6 +116,10 @@ func (b *batch) feed(ctx context.Context, notifications iter.Seq[*Notification])
 	}
 }
 
+// firstWindow is how many notifications a batch holds as long as no connection
+// runs out of work: a little more than one connection's usual streams.
+const firstWindow = 1100
+
 // freeJobs returns a chain of jobs to use: those that ended, or a new one while
 // the window has room, or it waits. It returns nil when done is closed.
 func (b *batch) freeJobs(done <-chan struct{}) *job {
@@ -123,7 +127,9 @@ func (b *batch) freeJobs(done <-chan struct{}) *job {
 		if j := b.free.Swap(nil); j != nil {
 			return j
 		}
-		if len(b.jobs) < b.client.cfg.BatchWindow {
+		// A window larger than what is on the way only fills caches, so it grows
+		// when a connection has run out of work.
+		if n := len(b.jobs); n < b.client.cfg.BatchWindow && (n < firstWindow || b.client.pool.Starving()) {
 			j := newJob(b.client)
 			j.batch = b
 			b.jobs = append(b.jobs, j)

@@ -37,12 +37,26 @@ const (
 // their notifications. It runs on the goroutines of the connections.
 func (c *Client) done(calls []*h2.Call) {
 	var ended endedJobs
+	var from *connection // all calls of one Done come from the same
 	for _, call := range calls {
 		j := call.Owner.(*job)
-		if err, over := c.settle(j); over {
+		// The answer to an accepted notification is all there is to most of
+		// them.
+		if call.Err == nil && call.Status == http.StatusOK {
+			if from == nil {
+				from = owner(call)
+			}
+			j.attempts++
+			j.uniqueID = call.Kept[keptUniqueID]
+			c.end(j, nil)
+			ended.add(j)
+		} else if err, over := c.settle(j); over {
 			c.end(j, err)
 			ended.add(j)
 		}
+	}
+	if from != nil && from.troubled.Load() > 0 {
+		from.troubled.Store(0)
 	}
 	ended.flush()
 }
@@ -74,7 +88,7 @@ func (c *Client) end(j *job, err error) {
 	}
 }
 
-// settle decides what an ended call means. Either the notification is over, with
+// settle decides what an ended call means that was not accepted. Either the notification is over, with
 // the error it ends with, or it has been handed to the pool again; then the job
 // must not be touched any more.
 func (c *Client) settle(j *job) (err error, over bool) {
@@ -82,13 +96,6 @@ func (c *Client) settle(j *job) (err error, over bool) {
 	f, _ := call.Err.(*h2.Failure)
 	if f == nil {
 		j.attempts++
-		j.uniqueID = call.Kept[keptUniqueID]
-		if call.Status == http.StatusOK {
-			if own := owner(call); own.troubled.Load() > 0 {
-				own.troubled.Store(0)
-			}
-			return nil, true
-		}
 		return c.rejected(j)
 	}
 	if f.NotProcessed {

@@ -97,7 +97,7 @@ func TestHeadsAreBounded(t *testing.T) {
 	for i := range 2 * maxHeads {
 		n := &Notification{BundleID: "com.example.app" + strconv.Itoa(i), PushType: PushTypeVoIP}
 		hd, problems := h.get(n, "")
-		if len(problems) > 0 || string(hd.head.Fields[2].Value) != n.BundleID+".voip" {
+		if len(problems) > 0 || string(hd.head.Fields()[2].Value) != n.BundleID+".voip" {
 			t.Fatal(problems)
 		}
 	}

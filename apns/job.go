@@ -81,8 +81,7 @@ func (j *job) prepare(n *Notification, now, deadline time.Time) error {
 		return &NotSentError{Cause: &InvalidError{problems}}
 	}
 
-	call := &j.call
-	call.Reset()
+	call := &j.call // reset when the job was released
 	call.Head, call.Body, call.Deadline = head.head, n.Payload, deadline
 	call.Link, call.NotAfter = h2.Link{}, deadline
 	if at, ok := n.Expiration.Time(); ok {
@@ -163,17 +162,18 @@ func (h *heads) get(n *Notification, bundleID string) (head, []Problem) {
 	if len(problems) > 0 {
 		return hd, problems
 	}
-	hd.head = &h2.Head{Fields: []h2.Field{
+	fields := []h2.Field{
 		{Name: ":method", Value: []byte("POST")},
 		{Name: ":scheme", Value: []byte("https")},
 		{Name: proto.FieldTopic, Value: []byte(topic)},
-	}}
+	}
 	if pushType != "" {
-		hd.head.Fields = append(hd.head.Fields, h2.Field{Name: proto.FieldPushType, Value: []byte(pushType)})
+		fields = append(fields, h2.Field{Name: proto.FieldPushType, Value: []byte(pushType)})
 	}
 	if priority != 0 {
-		hd.head.Fields = append(hd.head.Fields, h2.Field{Name: proto.FieldPriority, Value: strconv.AppendInt(nil, int64(priority), 10)})
+		fields = append(fields, h2.Field{Name: proto.FieldPriority, Value: strconv.AppendInt(nil, int64(priority), 10)})
 	}
+	hd.head = h2.NewHead(fields...)
 	for known == nil || len(*known) < maxHeads {
 		next := map[headKey]head{key: hd}
 		if known != nil {

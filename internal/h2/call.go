@@ -23,9 +23,25 @@ const MaxKept = 5
 // equal content should share one Head, since the pointer is what a connection
 // remembers.
 type Head struct {
-	// Fields holds the pseudo-header fields first. :path and :authority do not
-	// belong here.
-	Fields []Field
+	fields []Field
+	size   uint32
+}
+
+// NewHead returns a head with the given fields, pseudo-header fields first.
+// :path and :authority do not belong here.
+func NewHead(fields ...Field) *Head { return &Head{fields, listSize(fields)} }
+
+// Fields returns what NewHead was given.
+func (h *Head) Fields() []Field { return h.fields }
+
+// listSize counts fields as SETTINGS_MAX_HEADER_LIST_SIZE does (RFC 9113
+// section 6.5.2).
+func listSize(fields []Field) uint32 {
+	n := 0
+	for i := range fields {
+		n += len(fields[i].Name) + len(fields[i].Value) + 32
+	}
+	return uint32(n)
 }
 
 // Call is one request and its answer. The owner fills in the request, hands the
@@ -99,7 +115,11 @@ type Link struct {
 // can be handed out again. The request stays.
 func (c *Call) Reset() {
 	c.Status, c.Err, c.Data = 0, nil, c.Data[:0]
-	c.Kept = [MaxKept]string{}
+	for i := range c.Kept {
+		if c.Kept[i] != "" { // they rarely are set, and writing pointers costs
+			c.Kept[i] = ""
+		}
+	}
 	c.conn, c.id, c.sent, c.endOffset = nil, 0, 0, 0
 	c.gotFinal, c.blocked = false, false
 }

@@ -156,7 +156,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 		window: initialWindow, initial: initialWindow, recvWindow: initialWindow,
 		out: make([]byte, 0, writeBatch+8<<10),
 	}
-	c.enc = encoder{max: maxTable, common: cfg.Common}
+	c.enc = newEncoder(cfg.Common)
 	c.framer = http2.NewFramer(&c.ctl, &c.rare)
 	c.framer.SetMaxReadFrameSize(maxFrameSize)
 	c.framer.SetReuseFrames()

@@ -4,6 +4,11 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
+// newEncoder returns an encoder for a peer that has not sent SETTINGS yet.
+func newEncoder(common []Field) encoder {
+	return encoder{max: maxTable, common: common, commonSize: listSize(common)}
+}
+
 // encoder writes header sections (RFC 7541). x/net's hpack.Encoder would do,
 // but it looks every field up anew for every request and cannot be told to use
 // a table entry's name without storing the value; here the constant part of a
@@ -14,7 +19,8 @@ import (
 // with its first value. So indices move only when something is inserted, and
 // version says when that was.
 type encoder struct {
-	common []Field // :authority and what else is constant for the connection
+	common     []Field // :authority and what else is constant for the connection
+	commonSize uint32
 
 	table   []entry // oldest first
 	size    uint32
@@ -44,7 +50,7 @@ const maxBlocks = 64
 // setCommon replaces the connection's constant fields and empties the table, so
 // that what is no longer used does not stay in it.
 func (e *encoder) setCommon(fields []Field) {
-	e.common = fields
+	e.common, e.commonSize = fields, listSize(fields)
 	e.forget()
 }
 
@@ -63,16 +69,10 @@ func (e *encoder) forget() {
 	e.blocks = e.blocks[:0]
 }
 
-// listSize is the size of a call's header section as SETTINGS_MAX_HEADER_LIST_SIZE
-// counts it (RFC 9113 section 6.5.2).
-func (e *encoder) listSize(c *Call) uint32 {
-	n := len(":path") + len(c.Path) + 32
-	for _, fields := range [3][]Field{e.common, c.Head.Fields, c.Fields} {
-		for i := range fields {
-			n += len(fields[i].Name) + len(fields[i].Value) + 32
-		}
-	}
-	return uint32(n)
+// sectionSize is the size of a call's header section as
+// SETTINGS_MAX_HEADER_LIST_SIZE counts it.
+func (e *encoder) sectionSize(c *Call) uint32 {
+	return e.commonSize + c.Head.size + uint32(len(":path")+len(c.Path)+32) + listSize(c.Fields)
 }
 
 // encode appends the header section of a call.
@@ -137,7 +137,7 @@ func (e *encoder) remember(h *Head) {
 // constants appends the pseudo-header fields, or the others, of common and
 // head.
 func (e *encoder) constants(dst []byte, h *Head, pseudo bool) []byte {
-	for _, fields := range [2][]Field{h.Fields, e.common} {
+	for _, fields := range [2][]Field{h.fields, e.common} {
 		for i := range fields {
 			f := &fields[i]
 			if (f.Name[0] == ':') == pseudo {

@@ -21,12 +21,12 @@ func TestEncoderAgainstDecoder(t *testing.T) {
 			}
 			return out
 		}
-		e := encoder{max: maxTable, common: fields("common", ":authority", "authorization", "user-agent")}
+		e := newEncoder(fields("common", ":authority", "authorization", "user-agent"))
 		var got []hpack.HeaderField
 		d := hpack.NewDecoder(4096, func(f hpack.HeaderField) { got = append(got, f) })
 		var heads []*Head
 		for i := range 4 {
-			heads = append(heads, &Head{fields(fmt.Sprint("head", i), ":method", ":scheme", "apns-topic", "apns-push-type", "x-long-name")})
+			heads = append(heads, NewHead(fields(fmt.Sprint("head", i), ":method", ":scheme", "apns-topic", "apns-push-type", "x-long-name")...))
 		}
 		for step := range 30 {
 			switch rapid.IntRange(0, 9).Draw(t, "step") {
@@ -52,8 +52,8 @@ func TestEncoderAgainstDecoder(t *testing.T) {
 			for _, f := range got {
 				size += f.Size()
 			}
-			if size != e.listSize(c) {
-				t.Fatalf("listSize is %d, the decoder counts %d", e.listSize(c), size)
+			if size != e.sectionSize(c) {
+				t.Fatalf("sectionSize is %d, the decoder counts %d", e.sectionSize(c), size)
 			}
 			if e.size > e.max {
 				t.Fatalf("the table holds %d of %d bytes", e.size, e.max)
@@ -64,7 +64,7 @@ func TestEncoderAgainstDecoder(t *testing.T) {
 
 func checkSection(t *rapid.T, common []Field, c *Call, got []hpack.HeaderField) {
 	want := map[string]string{":path": string(c.Path)}
-	for _, fields := range [][]Field{common, c.Head.Fields, c.Fields} {
+	for _, fields := range [][]Field{common, c.Head.fields, c.Fields} {
 		for _, f := range fields {
 			want[f.Name] = string(f.Value)
 		}
@@ -89,9 +89,9 @@ func checkSection(t *rapid.T, common []Field, c *Call, got []hpack.HeaderField) 
 // In the steady state a request's constant part is a handful of bytes, and no
 // value of its own enters the table.
 func TestSteadyStateSize(t *testing.T) {
-	e := encoder{max: maxTable, common: []Field{
+	e := newEncoder([]Field{
 		{":authority", []byte("api.push.apple.com")}, {"authorization", make([]byte, 300)},
-	}}
+	})
 	var last int
 	for i := range 5 {
 		last = len(e.encode(nil, newCall(i, "")))
@@ -106,9 +106,9 @@ func TestSteadyStateSize(t *testing.T) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	e := encoder{max: maxTable, common: []Field{
+	e := newEncoder([]Field{
 		{":authority", []byte("api.push.apple.com")}, {"authorization", make([]byte, 300)},
-	}}
+	})
 	c := newCall(1, "")
 	buf := e.encode(nil, c)
 	b.ReportAllocs()

@@ -63,9 +63,9 @@ func (r *rig) Changed(*Conn) {
 	r.mu.Unlock()
 }
 
-var testHead = &Head{Fields: []Field{
-	{":method", []byte("POST")}, {":scheme", []byte("https")}, {"apns-topic", []byte("com.example.app")},
-}}
+var testHead = NewHead(
+	Field{":method", []byte("POST")}, Field{":scheme", []byte("https")}, Field{"apns-topic", []byte("com.example.app")},
+)
 
 func newCall(i int, body string) *Call {
 	return &Call{

@@ -124,7 +124,7 @@ func (c *Conn) start(call *Call, now int64) {
 	switch {
 	case call.deadline <= now || !call.NotAfter.IsZero() && int64(call.NotAfter.Sub(c.epoch)) <= now:
 		problem = ErrTooLate
-	case c.maxList != noLimit && c.enc.listSize(call) > c.maxList:
+	case c.maxList != noLimit && c.enc.sectionSize(call) > c.maxList:
 		problem = ErrHeaderTooLarge
 	}
 	if problem != nil {

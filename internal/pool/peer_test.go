@@ -158,7 +158,7 @@ type rig struct {
 	times  []time.Time
 }
 
-var testHead = &h2.Head{Fields: []h2.Field{{Name: ":method", Value: []byte("POST")}, {Name: ":scheme", Value: []byte("https")}}}
+var testHead = h2.NewHead(h2.Field{Name: ":method", Value: []byte("POST")}, h2.Field{Name: ":scheme", Value: []byte("https")})
 
 func newRig(t *testing.T, s *server, cfg Config) *rig {
 	r := &rig{t: t, s: s, results: make(chan *h2.Call, 100000)}

@@ -168,6 +168,9 @@ func (p *Pool) Again(call *h2.Call, delay time.Duration) bool {
 	return true
 }
 
+// Starving reports whether a connection has run out of work.
+func (p *Pool) Starving() bool { return p.queue.hungryN.Load() > 0 }
+
 // stir makes sure that somebody attends to the queue.
 func (p *Pool) stir() {
 	if p.queue.hungryN.Load() > 0 {
