@@ -58,7 +58,7 @@ type manager struct {
 type census struct {
 	able    int // ready and taking calls, old ones included
 	serving int // able, or about to be, and not to be replaced
-	warming int // of those, not yet answered anything
+	warming int // of those, not yet proven
 }
 
 // run looks after the connections until the pool is closed and all have ended.
@@ -150,7 +150,7 @@ func (m *manager) count(load load, now time.Time, soon func(time.Time)) (c censu
 			continue
 		}
 		c.serving++
-		if !st.Ready || st.Answered == 0 {
+		if !mb.proven {
 			c.warming++
 		}
 	}
@@ -240,7 +240,9 @@ func (m *manager) watch(mb *member, st h2.Status, load load, now time.Time, soon
 		soon(mb.cutAt)
 		return
 	}
-	if st.Limit > 1 || load.queued == 0 || !st.Ready {
+	if st.Limit > 1 || load.queued == 0 || st.Succeeded == 0 {
+		// A connection that was never allowed more has a credential that is
+		// refused; another connection would not change that.
 		mb.oneSince = time.Time{}
 	} else if mb.oneSince.IsZero() {
 		mb.oneSince = now
