@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"sync/atomic"
-	"time"
 )
 
 // Result is the outcome of one notification of PushAll.
@@ -90,7 +89,7 @@ func (b *batch) feed(ctx context.Context, notifications iter.Seq[*Notification])
 		}
 		b.handed++
 		c.open.Add(1)
-		now := time.Now()
+		now := c.now()
 		err := j.prepare(n, now, now.Add(c.cfg.Timeout))
 		over := ctx.Err() != nil
 		switch {

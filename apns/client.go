@@ -22,7 +22,8 @@ type Client struct {
 	pool  *pool.Pool
 	heads heads
 	slots chan struct{} // Config.MaxInFlight
-	jobs  sync.Pool     // of *job
+	born  time.Time
+	jobs  sync.Pool // of *job
 
 	open    atomic.Int64 // notifications without an outcome
 	closing atomic.Bool
@@ -59,7 +60,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, where: where,
+		cfg: cfg, where: where, born: time.Now(),
 		slots: make(chan struct{}, cfg.MaxInFlight),
 	}
 	c.heads.certificate = cfg.Certificate
@@ -122,7 +123,7 @@ func (c *Client) setup() (h2.Config, error) {
 // that was is Unknown. Without a deadline in ctx, Config.Timeout applies.
 func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
 	j := c.jobs.Get().(*job)
-	now := time.Now()
+	now := c.now()
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = now.Add(c.cfg.Timeout)
@@ -154,6 +155,11 @@ func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
 	c.jobs.Put(j)
 	return receipt, err
 }
+
+// now is the time by the monotonic clock alone, which takes half as long to read
+// as time.Now. It is exact for durations and deadlines; as a date, in ids, it
+// ignores corrections of the system's clock since the client was made.
+func (c *Client) now() time.Time { return c.born.Add(time.Since(c.born)) }
 
 // acquire waits for one of Config.MaxInFlight slots.
 func (c *Client) acquire(ctx context.Context, deadline time.Time) error {

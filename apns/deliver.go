@@ -81,7 +81,7 @@ func (c *Client) end(j *job, err error) {
 	}
 	j.err = err
 	if c.cfg.Hooks.OnOutcome != nil {
-		c.cfg.Hooks.OnOutcome(j.n, OutcomeEvent{OutcomeOf(err), j.receipt(), err, time.Since(j.begun)})
+		c.cfg.Hooks.OnOutcome(j.n, OutcomeEvent{OutcomeOf(err), j.receipt(), err, c.now().Sub(j.begun)})
 	}
 	if c.open.Add(-1) == 0 && c.closing.Load() {
 		c.quiet()

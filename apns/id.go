@@ -2,7 +2,6 @@ package apns
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -67,11 +66,18 @@ func (id ID) IsZero() bool { return id == ID{} }
 func (id ID) String() string { return string(id.append(nil)) }
 
 func (id ID) append(dst []byte) []byte {
-	dst = hex.AppendEncode(dst, id[:4])
-	for _, part := range [][]byte{id[4:6], id[6:8], id[8:10], id[10:]} {
-		dst = hex.AppendEncode(append(dst, '-'), part)
+	const digits = "0123456789abcdef"
+	var b [36]byte
+	at := 0
+	for i, v := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b[at] = '-'
+			at++
+		}
+		b[at], b[at+1] = digits[v>>4], digits[v&15]
+		at += 2
 	}
-	return dst
+	return append(dst, b[:]...)
 }
 
 // MarshalText returns the canonical form, or nothing for the zero ID.

@@ -89,12 +89,13 @@ func (j *job) prepare(n *Notification, now, deadline time.Time) error {
 			call.NotAfter = left
 		}
 	}
-	j.path = append(j.path[:0], proto.PathDevice...)
-	for _, b := range []byte(n.DeviceToken) {
-		if 'A' <= b && b <= 'F' {
-			b |= 0x20 // one device, one path, whatever the case
+	j.path = append(append(j.path[:0], proto.PathDevice...), n.DeviceToken...)
+	// One device, one path, whatever the case: of the hexadecimal digits, only
+	// the capitals have 0x40 and not 0x20.
+	for i, b := range j.path[len(proto.PathDevice):] {
+		if b&0x60 == 0x40 {
+			j.path[len(proto.PathDevice)+i] = b | 0x20
 		}
-		j.path = append(j.path, b)
 	}
 	call.Path = j.path
 
