@@ -44,6 +44,47 @@ type peer struct {
 	nc     *memnet.Conn
 	wmu    sync.Mutex
 	fr     *http2.Framer
+
+	mu        sync.Mutex
+	named     map[uint32]string // the path of each stream
+	highest   uint32            // stream that was acted upon
+	deafAbove uint32            // streams above it are ignored, as GOAWAY said
+	isGone    bool
+}
+
+func (p *peer) path(id uint32) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.named[id]
+}
+
+// act notes that a stream was acted upon.
+func (p *peer) act(id uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.highest = max(p.highest, id)
+}
+
+// acted is the highest stream that was acted upon.
+func (p *peer) acted() uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.highest
+}
+
+// deaf ignores streams above last from now on.
+func (p *peer) deaf(last uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isGone || last < p.deafAbove {
+		p.isGone, p.deafAbove = true, last
+	}
+}
+
+func (p *peer) isDeaf(id uint32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isGone && id > p.deafAbove
 }
 
 func newServer(t *testing.T) *server {
@@ -55,7 +96,7 @@ func newServer(t *testing.T) *server {
 				return
 			}
 			s.mu.Lock()
-			p := &peer{s: s, number: len(s.peers) + 1, nc: nc.(*memnet.Conn), fr: http2.NewFramer(nc, nc)}
+			p := &peer{s: s, number: len(s.peers) + 1, nc: nc.(*memnet.Conn), fr: http2.NewFramer(nc, nc), named: map[uint32]string{}}
 			s.peers = append(s.peers, p)
 			s.mu.Unlock()
 			s.wg.Go(p.run)
@@ -104,6 +145,9 @@ func (p *peer) run() {
 			for _, h := range fields {
 				if h.Name == ":path" {
 					p.s.paths[h.Value]++
+					p.mu.Lock()
+					p.named[f.StreamID] = h.Value
+					p.mu.Unlock()
 				}
 			}
 			p.s.mu.Unlock()
