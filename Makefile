@@ -4,12 +4,16 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 TOOL := go tool -modfile=tools/go.mod
-MODULES := . tools interop
+MODULES := . tools interop bench
 
 # How long each fuzz target runs.
 FUZZTIME ?= 5s
 # The tests of `make interop` to run, as a regular expression.
 RUN ?= .
+# QUICK=1 shortens `make bench` to a few minutes; ONLY=one,far measures some of its
+# series and leaves docs/performance.md alone.
+QUICK ?=
+ONLY ?=
 
 .DEFAULT_GOAL := help
 
@@ -30,6 +34,7 @@ lint: ## go vet and staticcheck, for all modules
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	cd interop && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./...
+	cd bench && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./...
 
 .PHONY: fmt
 fmt: ## format all files
@@ -44,6 +49,10 @@ interop: ## install other people's servers and clients and run against them (RUN
 	interop/install
 	cd interop && go test -count=1 -timeout=10m -v -run '$(RUN)' .
 
+.PHONY: bench
+bench: ## measure against other people's clients, into docs/performance.md (QUICK=1, ONLY=one)
+	cd bench && go run . $(if $(QUICK),-quick) $(if $(ONLY),-only=$(ONLY),-out=../docs/performance.md)
+
 .PHONY: tidy
 tidy: ## tidy go.mod and go.sum of all modules
 	for module in $(MODULES); do (cd $$module && go mod tidy); done
@@ -52,4 +61,4 @@ tidy: ## tidy go.mod and go.sum of all modules
 ci: ## run what has to pass before a change is taken
 	.ci/run
 
-# bench, crash and soak will stand here when what they measure exists.
+# crash and soak will stand here when what they measure exists.
