@@ -61,4 +61,12 @@ tidy: ## tidy go.mod and go.sum of all modules
 ci: ## run what has to pass before a change is taken
 	.ci/run
 
-# crash and soak will stand here when what they measure exists.
+.PHONY: faults
+faults: ## run the fault matrix, into docs/reliability.md (SHORT=1: half a minute, writes nothing; SEED=2)
+	cd bench && go run ./faults $(if $(SEED),-seed=$(SEED)) $(if $(SHORT),-short,-o=../docs/reliability.md)
+
+.PHONY: soak
+soak: ## send ten million notifications through faults, into docs/reliability.md (SHORT=1: 200,000)
+	cd bench && go run ./faults -soak $(if $(SEED),-seed=$(SEED)) $(if $(SHORT),-short,-o=../docs/reliability.md)
+
+# crash will stand here when what it measures exists.

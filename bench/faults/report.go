@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// machine describes where the figures come from.
+func machine() string {
+	model := runtime.GOARCH
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("%s, %d cores, %s/%s, %s", model, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// replace writes text between the marks of a section of the file.
+func replace(path, section, text string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	begin, end := "<!-- "+section+": written by the program -->\n", "<!-- end of "+section+" -->\n"
+	before, rest, ok := bytes.Cut(content, []byte(begin))
+	_, after, ok2 := bytes.Cut(rest, []byte(end))
+	if !ok || !ok2 {
+		return fmt.Errorf("%s has no section between %q and %q", path, begin, end)
+	}
+	return os.WriteFile(path, slices.Concat(before, []byte(begin+"\n"+text+"\n"+end), after), 0o644)
+}
+
+func seconds(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// thousands writes 100000 as 100,000.
+func thousands[N int | int64 | uint64](n N) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func writeMatrix(o options, chosen []*faultCase, ours, theirs []row, took time.Duration) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s; %s; `make faults`, seed %d, %s in all.\n\n", time.Now().Format(time.DateOnly), machine(), o.seed, took.Round(time.Second))
+	held, handed, dials := 0, 0, 0
+	for _, r := range ours {
+		if len(r.Broken) == 0 && r.Error == "" {
+			held++
+		}
+		handed += r.Handed
+		dials += r.Dials
+	}
+	fmt.Fprintf(&b, "**%d of %d rows hold every invariant**; %s notifications, %s connections dialled.\n\n", held, len(ours), thousands(handed), thousands(dials))
+	b.WriteString("| row | handed in | accepted | rejected | not sent | unknown (of those processed) | duplicates | recovery | dials (allowed) | goroutines left | time | invariants |\n")
+	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
+	for _, r := range ours {
+		verdict := "hold"
+		if r.Error != "" {
+			verdict = "**could not be run**"
+		} else if len(r.Broken) > 0 {
+			verdict = "**broken: " + strings.ReplaceAll(r.Broken[0], "|", "/") + "**"
+		}
+		unknown := thousands(r.Unknown)
+		if r.Unknown > 0 {
+			unknown += fmt.Sprintf(" (%s)", thousands(r.UnknownProcessed))
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %d (%d) | %d | %s | %s |\n",
+			r.Case, thousands(r.Handed), thousands(r.Accepted), thousands(r.Rejected), thousands(r.NotSent), unknown, thousands(r.Duplicates),
+			seconds(r.Recovery), r.Dials, r.DialBound, r.Goroutines, seconds(r.Wall), verdict)
+	}
+	b.WriteString("\nWhat happens in each row, and what its numbers mean:\n\n")
+	for i, c := range chosen {
+		fmt.Fprintf(&b, "- **%s**: %s. → %s%s.\n", c.name, c.what, c.note, reasons(ours[i].Reasons))
+	}
+	if err := replace(o.doc, "matrix", b.String()); err != nil || !o.rivals {
+		return err
+	}
+	b.Reset()
+	fmt.Fprintf(&b, "%s; the same machine, faults and seed; apns2 v0.25.0.\n\n", time.Now().Format(time.DateOnly))
+	b.WriteString("| row | handed in | accepted | rejected | errors | of those processed | of those not processed (lost) | never returned | duplicates | dials | time | Aviso: accepted, unknown, duplicates |\n")
+	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
+	var apart []string
+	for i, r := range theirs {
+		if chosen[i].rival != "" {
+			apart = append(apart, fmt.Sprintf("%s (%s)", chosen[i].name, chosen[i].rival))
+			continue
+		}
+		if r.Error != "" {
+			fmt.Fprintf(&b, "| %s | %s |\n", chosen[i].name, r.Error)
+			continue
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s, %s, %s |\n",
+			r.Case, thousands(r.Handed), thousands(r.Accepted), thousands(r.Rejected), thousands(r.Unknown), thousands(r.UnknownProcessed),
+			thousands(r.Lost), thousands(r.Hung), thousands(r.Duplicates), thousands(r.Dials), seconds(r.Wall),
+			thousands(ours[i].Accepted), thousands(ours[i].Unknown), thousands(ours[i].Duplicates))
+	}
+	fmt.Fprintf(&b, "\nNot run: %s.\n", strings.Join(apart, ", "))
+	return replace(o.doc, "apns2", b.String())
+}
+
+// reasons adds how many were rejected with what.
+func reasons(m map[string]int) string {
+	var list []string
+	for _, reason := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, fmt.Sprintf("%s %s", thousands(m[reason]), reason))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(list, ", ") + ")"
+}
+
+func writeSoak(o options, s *soakResult) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s; %s; `make soak`, seed %d.\n\n", time.Now().Format(time.DateOnly), machine(), o.seed)
+	verdict := "**Every assertion holds.**"
+	if len(s.broken) > 0 {
+		verdict = "**Broken**: " + strings.Join(s.broken, "; ") + "."
+	}
+	fmt.Fprintf(&b, "%s\n\n| | |\n|---|--:|\n", verdict)
+	line := func(what string, value any) { fmt.Fprintf(&b, "| %s | %v |\n", what, value) }
+	line("handed in", thousands(s.handed))
+	line("accepted", thousands(s.accepted))
+	line("rejected, not sent", thousands(s.rejected+s.notSent))
+	line("unknown", thousands(s.unknown))
+	line("processed by the simulator", thousands(s.processed))
+	line("phases in which the peer leaves no doubt: accepted", thousands(s.toldAccepted))
+	line("the same: processed (equal, so no duplicate and no loss)", thousands(s.toldProcessed))
+	line("RSS of client and simulator together, most in the first half after a tenth to warm up", fmt.Sprintf("%d MiB", s.firstRSS>>20))
+	line("most in the second half", fmt.Sprintf("%d MiB", s.lastRSS>>20))
+	line("live heap and garbage, most in the first and second half", fmt.Sprintf("%d, %d MiB", s.firstHeap>>20, s.lastHeap>>20))
+	line("goroutines, most (both ends), and left behind", fmt.Sprintf("%d, %d", s.goroutinesMost, s.goroutinesLeft))
+	line("connections of the client, most", s.connectionsMost)
+	line("dials", thousands(s.dials))
+	line("time", s.wall.Round(time.Second))
+	b.WriteString("\n| at | settled | heap | RSS | goroutines | connections |\n|--:|--:|--:|--:|--:|--:|\n")
+	for i := range 11 {
+		p := s.samples[(len(s.samples)-1)*i/10]
+		fmt.Fprintf(&b, "| %v | %s | %d MiB | %d MiB | %d | %d |\n", p.at.Round(time.Second), thousands(p.settled), p.heap>>20, p.rss>>20, p.goroutines, p.connections)
+	}
+	return replace(o.doc, "soak", b.String())
+}
