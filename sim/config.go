@@ -86,9 +86,13 @@ type Config struct {
 	// token. Default 1, as documented.
 	UnauthenticatedMaxStreams uint32
 	// InitialWindow is the receive window of a stream, in bytes. Default 65535
-	// (observed). The connection's window is always 65535, the protocol's own
-	// default.
+	// (observed).
 	InitialWindow uint32
+	// ConnectionWindow is the receive window of a connection, in bytes, at least
+	// the protocol's 65535, which is the default; what APNs grants is not known.
+	// Over a long round trip it bounds a sender before the stream limit does:
+	// 65535 bytes are 374 payloads of 175 bytes under way.
+	ConnectionWindow uint32
 	// MaxFrameSize is the largest frame the server takes, 16384 to 16777215.
 	// Default 16384 (observed).
 	MaxFrameSize uint32
@@ -254,6 +258,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxStreams = cmp.Or(c.MaxStreams, proto.TypicalMaxStreams)
 	c.UnauthenticatedMaxStreams = cmp.Or(c.UnauthenticatedMaxStreams, proto.UnauthenticatedMaxStreams)
 	c.InitialWindow = cmp.Or(c.InitialWindow, proto.InitialWindowSize)
+	c.ConnectionWindow = cmp.Or(c.ConnectionWindow, protocolWindow)
 	c.MaxFrameSize = cmp.Or(c.MaxFrameSize, 16384)
 	c.MaxHeaderList = cmp.Or(c.MaxHeaderList, proto.MaxHeaderList)
 	c.RecorderLimit = cmp.Or(c.RecorderLimit, defaultRecorderLimit)
@@ -285,6 +290,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxFrameSize < 16384 || c.MaxFrameSize > 1<<24-1 {
 		bad("MaxFrameSize is %d; HTTP/2 allows 16384 to 16777215", c.MaxFrameSize)
+	}
+	if c.ConnectionWindow < protocolWindow || c.ConnectionWindow > maxWindow {
+		bad("ConnectionWindow is %d; HTTP/2 begins with 65535 and allows at most 2147483647", c.ConnectionWindow)
 	}
 	if c.InitialWindow > 1<<31-1 {
 		bad("InitialWindow is %d; HTTP/2 allows at most 2147483647", c.InitialWindow)

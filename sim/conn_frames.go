@@ -254,7 +254,7 @@ func (c *conn) onData(f *http2.DataFrame) {
 		c.fail(http2.ErrCodeFlowControl, "connection window exceeded")
 		return
 	}
-	if c.recvUnsent += n; c.recvUnsent >= protocolWindow/2 && !c.noUpdates {
+	if c.recvUnsent += n; c.recvUnsent >= int64(c.srv.cfg.ConnectionWindow)/2 && !c.noUpdates {
 		c.fr.WriteWindowUpdate(0, uint32(c.recvUnsent))
 		c.recvWindow += c.recvUnsent
 		c.recvUnsent = 0

@@ -138,6 +138,10 @@ func (c *conn) begin() {
 			http2.Setting{ID: http2.SettingMaxFrameSize, Val: or(special.MaxFrameSize, cfg.MaxFrameSize)},
 			http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: or(special.MaxHeaderList, cfg.MaxHeaderList)},
 		)
+		if more := cfg.ConnectionWindow - protocolWindow; more > 0 {
+			c.fr.WriteWindowUpdate(0, more)
+			c.recvWindow += int64(more)
+		}
 		if c.cert != nil {
 			c.setLimit(c.fullLimit)
 		}

@@ -516,3 +516,19 @@ func TestCloseIsOrderly(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A larger connection window is granted at once and replenished by halves.
+func TestConnectionWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		apns := apnstest.StartMem(t, func(c *sim.Config) { c.ConnectionWindow = 1 << 20 })
+		r, _ := dialRaw(t, apns)
+		for {
+			if w, ok := r.read().(*http2.WindowUpdateFrame); ok {
+				if w.StreamID != 0 || w.Increment != 1<<20-65535 {
+					t.Errorf("%v", w)
+				}
+				return
+			}
+		}
+	})
+}
