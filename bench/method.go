@@ -20,9 +20,10 @@ func (b *bench) renderMethod(w *page) {
   then. Its CPU is counted over a client's whole life and divided by all requests it accepted meanwhile.
 - **Peak memory** is the most the client's process had resident in its life, warm-up and all that the
   measurement itself keeps included (about 10 MiB in Go clients).
-- **a2** has Apple's hosts and the web's certificate authorities compiled in; two lines are patched so that
-  it can reach a simulator. **pushy** uses the JDK's TLS, and 100,000 notifications more to warm up, since
-  its code is compiled while it runs.
+- **a2** has Apple's hosts and the web's certificate authorities compiled in, and writes provider tokens in a
+  base64 that the simulator refuses; strangers/a2/a2.patch changes these and nothing else. **pushy** uses the
+  JDK's TLS and has 100,000 notifications more to warm up, since its code is compiled while it runs; it
+  signs in DER, which the server accepts here.
 - Everything stays on loopback, is bounded in number and time, and ends by itself.
 - ` + "`aviso bench`" + ` measures Aviso's client against a simulator of yours.
 `)

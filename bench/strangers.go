@@ -58,7 +58,7 @@ func competitors() []*competitor {
 		goClient("apns2", "apns2 (Go), 1,000 goroutines", "v0.25.0", 10),
 		goClient("net-http", "net/http (Go), 1,000 goroutines", "", 8),
 		{
-			name: "a2", label: "a2 (Rust), 1,000 tasks", version: "0.10.0, two lines patched", slow: 5,
+			name: "a2", label: "a2 (Rust), 1,000 tasks", version: "0.10.0, patched, see below", slow: 5,
 			install: installA2, run: runProgram(func(b *bench) (string, []string) {
 				return filepath.Join(b.scratch("a2"), "target", "release", "aviso-bench-a2"), nil
 			}),
