@@ -95,7 +95,8 @@ Exit codes:
 	root.PersistentFlags().CountVarP(&a.verbose, "verbose", "v", "log connections to standard error; twice logs more")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%s", flagProblem(err)) })
 	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.credentialCommand(),
-		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.versionCommand())
+		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.benchCommand(),
+		a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root
