@@ -21,6 +21,10 @@ type faultCase struct {
 	name string
 	what string // what the peer, the network or the caller does
 	note string // what the numbers mean
+	// n and short replace the notifications of a run and of a short one, and
+	// fewer says why.
+	n, short int
+	fewer    string
 
 	faults  func(r *run) []sim.Fault
 	server  func(*sim.Config)
@@ -159,7 +163,10 @@ var cases = []*faultCase{
 		name: "refused streams", what: "RST_STREAM REFUSED_STREAM for 250 requests in a row, every 5,000",
 		note: "refused is not processed: sent again, at once at first and with pauses if it goes on",
 		faults: func(r *run) []sim.Fault {
-			return []sim.Fault{{Kind: sim.FaultResetStream, Code: &refusedStream, Every: r.every(), Burst: r.every() / 20}}
+			// Not to the end: a burst that only the last notification is left to
+			// meet would meet it again and again, past its deadline.
+			burst := r.every() / 20
+			return []sim.Fault{{Kind: sim.FaultResetStream, Code: &refusedStream, Every: r.every(), Burst: burst, Count: burst * (r.n/r.every() - 2)}}
 		},
 		expect: allAccepted,
 	},
@@ -308,6 +315,19 @@ var cases = []*faultCase{
 			}
 		},
 		silent: true, expect: fewUnknown(8),
+	},
+	{
+		name: "short-lived connections", what: "GOAWAY every 50 requests", n: 2_000, short: 700,
+		fewer:  "each connection serves too few to earn its dial back, so after ten the rest comes at one a second",
+		note:   "the documented rate holds, everything waits for its turn, and all are accepted",
+		faults: faults(sim.Fault{Kind: sim.FaultGoAway, Every: 50}),
+		client: func(_ *run, c *apns.Config) { c.BatchWindow = 50 },
+		expect: func(out *row, n int) string {
+			if out.Dials < n/50 {
+				return fmt.Sprintf("%d dials; the faults should take %d", out.Dials, n/50)
+			}
+			return allAccepted(out, n)
+		},
 	},
 	{
 		name: "proxy dies", what: "the CONNECT proxy is killed twice in the middle and comes back after 2 s",

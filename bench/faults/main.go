@@ -41,7 +41,7 @@ func main() {
 	short := flag.Bool("short", false, "2,000 notifications a row (200,000 in the soak), short waits, no comparison")
 	n := flag.Int("n", 0, "notifications a row")
 	seed := flag.Uint64("seed", 1, "of everything that is left to chance; scheduling still varies")
-	parallel := flag.Int("parallel", 0, "rows at a time (default 1, with -short 4)")
+	parallel := flag.Int("parallel", 0, "rows at a time (default 2, with -short 4)")
 	pattern := flag.String("run", ".", "rows whose name matches this")
 	doc := flag.String("o", "", "Markdown file to write the tables into")
 	soaking := flag.Bool("soak", false, "one long run instead of the matrix")
@@ -55,7 +55,7 @@ func main() {
 	}
 	o.short, o.n, o.seed, o.parallel, o.doc, o.rivals = *short, *n, *seed, *parallel, *doc, *rivals && !*short
 	if o.parallel == 0 {
-		o.parallel = 1
+		o.parallel = 2 // some rows mostly wait
 		if o.short {
 			o.parallel = 4
 		}
@@ -164,7 +164,13 @@ func inChild(c *faultCase, rival bool, o options) (out row) {
 	if err != nil {
 		return row{Case: c.name, Error: err.Error()}
 	}
-	cmd := exec.CommandContext(ctx, self, "-case", c.name, "-n", fmt.Sprint(o.n), "-seed", fmt.Sprint(o.seed),
+	n := o.n
+	if c.n > 0 {
+		if n = c.n; o.short {
+			n = c.short
+		}
+	}
+	cmd := exec.CommandContext(ctx, self, "-case", c.name, "-n", fmt.Sprint(n), "-seed", fmt.Sprint(o.seed),
 		fmt.Sprintf("-short=%t", o.short), fmt.Sprintf("-rival=%t", rival))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()

@@ -58,7 +58,7 @@ func thousands[N int | int64 | uint64](n N) string {
 
 func writeMatrix(o options, chosen []*faultCase, ours, theirs []row, took time.Duration) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; %s; `make faults`, seed %d, %s in all.\n\n", time.Now().Format(time.DateOnly), machine(), o.seed, took.Round(time.Second))
+	fmt.Fprintf(&b, "%s; %s; `make faults`, seed %d, %d rows at a time, %s in all.\n\n", time.Now().Format(time.DateOnly), machine(), o.seed, o.parallel, took.Round(time.Second))
 	held, handed, dials := 0, 0, 0
 	for _, r := range ours {
 		if len(r.Broken) == 0 && r.Error == "" {
@@ -87,7 +87,11 @@ func writeMatrix(o options, chosen []*faultCase, ours, theirs []row, took time.D
 	}
 	b.WriteString("\nWhat happens in each row, and what its numbers mean:\n\n")
 	for i, c := range chosen {
-		fmt.Fprintf(&b, "- **%s**: %s. → %s%s.\n", c.name, c.what, c.note, reasons(ours[i].Reasons))
+		fmt.Fprintf(&b, "- **%s**: %s. → %s%s.", c.name, c.what, c.note, reasons(ours[i].Reasons))
+		if c.fewer != "" {
+			fmt.Fprintf(&b, " Only %s notifications: %s.", thousands(ours[i].Handed), c.fewer)
+		}
+		b.WriteByte('\n')
 	}
 	if err := replace(o.doc, "matrix", b.String()); err != nil || !o.rivals {
 		return err
