@@ -151,14 +151,14 @@ var plans = []plan{
 	{
 		"one", "one connection, 170 bytes", func(b *bench) {
 			for _, c := range b.who {
-				b.plan("one", c, smallPayload, 1, pick(b.quick, 200_000, 1_000_000))
+				b.plan("one", c, smallPayload, 1, pick(b.quick, 150_000, 1_000_000))
 			}
 		}, func(q bool) int { return pick(q, 5, 7) },
 	},
 	{
 		"large", "one connection, 4 KB", func(b *bench) {
 			for _, c := range b.who {
-				b.plan("large", c, largePayload, 1, pick(b.quick, 60_000, 300_000))
+				b.plan("large", c, largePayload, 1, pick(b.quick, 30_000, 300_000))
 			}
 		}, func(q bool) int { return pick(q, 3, 5) },
 	},
@@ -188,11 +188,14 @@ var plans = []plan{
 	{
 		"latency", "latency", func(b *bench) {
 			for _, c := range b.who {
-				b.plan("latency", c, smallPayload, 1, pick(b.quick, 100_000, 500_000)).s.Latency = true
+				b.plan("latency", c, smallPayload, 1, pick(b.quick, 60_000, 500_000)).s.Latency = true
 			}
 			for _, c := range b.who {
-				r := b.plan("latency", c, smallPayload, 1, pick(b.quick, 10_000, 50_000)*c.slow)
+				r := b.plan("latency", c, smallPayload, 1, pick(b.quick, 5_000, 20_000)*c.slow)
 				r.s.Latency, r.s.InFlight, r.s.Warmup = true, 1, 2_000
+				if c.stalls {
+					r.s.Notifications, r.s.Warmup = 200, 20
+				}
 			}
 		}, func(q bool) int { return pick(q, 1, 5) },
 	},
@@ -239,6 +242,11 @@ func (b *bench) plan(series string, c *competitor, size, connections, n int) *re
 	s.Client, s.PayloadFile, s.Connections, s.InFlight = c.name, b.payloads[size], connections, streams
 	s.Notifications = n / c.slow
 	s.Warmup = max(2*streams, min(20_000, s.Notifications))
+	if connections > 1 {
+		// Aviso opens another connection when those there have been full for a
+		// while, without a pause.
+		s.Warmup = 300_000 / c.slow
+	}
 	r := &result{series: series, who: c, s: s, size: size}
 	b.results = append(b.results, r)
 	return r

@@ -138,6 +138,7 @@ func newAPNS2(s *settings, messages []*message) (sender, error) {
 	for range s.Connections {
 		client := apns2.NewTokenClient(&token.Token{AuthKey: key, KeyID: s.KeyID, TeamID: s.TeamID})
 		client.Host = "https://" + s.endpoint()
+		//lint:ignore SA1019 apns2 is made of it
 		client.HTTPClient.Transport.(*http2.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
 		a.clients = append(a.clients, client)
 	}

@@ -23,7 +23,7 @@ var microPackages = []string{"./auth", "./payload"}
 func (b *bench) runMicro(ctx context.Context) ([]microResult, error) {
 	long := "1s"
 	if b.quick {
-		long = "100ms"
+		long = "30ms"
 	}
 	args := append([]string{"test", "-run=^$", "-bench=.", "-benchmem", "-benchtime=" + long}, microPackages...)
 	e, err := run(ctx, filepath.Clean(b.root), nil, "go", args...)

@@ -59,6 +59,9 @@ func serve(ctx context.Context, s serverSettings, in io.Reader, out io.Writer) e
 	}
 	far := near
 	far.RoundTrip = roundTrip
+	// At this distance the 65,535 bytes that HTTP/2 begins with would bound
+	// everybody, and to less than the streams do.
+	far.ConnectionWindow = 16 << 20
 	farServer, err := sim.New(far)
 	if err != nil {
 		return err

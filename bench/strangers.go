@@ -29,6 +29,9 @@ type competitor struct {
 	slow int
 	// far leaves it out of the measurement with a round-trip time if false.
 	far bool
+	// stalls marks one that takes 40 ms for a request when nothing else is under
+	// way, since it leaves Nagle's algorithm on; there is no use in many of these.
+	stalls bool
 	// install makes it ready, and fails with the reason if that cannot be done.
 	install func(ctx context.Context, b *bench, c *competitor) error
 	run     func(ctx context.Context, b *bench, s settings) (report, ended, error)
@@ -58,7 +61,7 @@ func competitors() []*competitor {
 		goClient("apns2", "apns2 (Go), 1,000 goroutines", "v0.25.0", 10),
 		goClient("net-http", "net/http (Go), 1,000 goroutines", "", 8),
 		{
-			name: "a2", label: "a2 (Rust), 1,000 tasks", version: "0.10.0, patched, see below", slow: 5,
+			name: "a2", label: "a2 (Rust), 1,000 tasks", version: "0.10.0, patched, see below", slow: 5, stalls: true,
 			install: installA2, run: runProgram(func(b *bench) (string, []string) {
 				return filepath.Join(b.scratch("a2"), "target", "release", "aviso-bench-a2"), nil
 			}),
