@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"sync/atomic"
+	"time"
 )
 
 // Result is the outcome of one notification of PushAll.
@@ -50,6 +51,8 @@ type batch struct {
 	room   chan struct{}       // free may not be empty
 	fed    chan struct{}       // the input has ended; jobs and handed are final
 
+	window  int // how many jobs there may be; feed's
+	timer   *time.Timer
 	jobs    []*job // all that were ever made; written by feed only
 	shared  atomic.Pointer[[]*job]
 	handed  int                   // notifications taken from the input
@@ -71,6 +74,8 @@ const (
 func (b *batch) feed(ctx context.Context, notifications iter.Seq[*Notification]) {
 	defer close(b.fed)
 	defer func() { b.panicked = recover() }() // for drain, on the caller's goroutine
+	b.window, b.timer = firstWindow, time.NewTimer(time.Hour)
+	defer b.timer.Stop()
 	c := b.client
 	var free *job
 	done := ctx.Done()
@@ -119,6 +124,10 @@ func (b *batch) feed(ctx context.Context, notifications iter.Seq[*Notification])
 // runs out of work: a little more than one connection's usual streams.
 const firstWindow = 1100
 
+// starvation is how long a connection may be without work before the window
+// grows for it.
+const starvation = 2 * time.Millisecond
+
 // freeJobs returns a chain of jobs to use: those that ended, or a new one while
 // the window has room, or it waits. It returns nil when done is closed.
 func (b *batch) freeJobs(done <-chan struct{}) *job {
@@ -128,7 +137,11 @@ func (b *batch) freeJobs(done <-chan struct{}) *job {
 		}
 		// A window larger than what is on the way only fills caches, so it grows
 		// when a connection has run out of work.
-		if n := len(b.jobs); n < b.client.cfg.BatchWindow && (n < firstWindow || b.client.pool.Starving()) {
+		most := b.client.cfg.BatchWindow
+		if b.window < most && b.client.pool.Starving() {
+			b.window = min(most, b.window+b.window/4)
+		}
+		if len(b.jobs) < min(b.window, most) {
 			j := newJob(b.client)
 			j.batch = b
 			b.jobs = append(b.jobs, j)
@@ -136,10 +149,12 @@ func (b *batch) freeJobs(done <-chan struct{}) *job {
 			b.shared.Store(&seen)
 			return j
 		}
+		b.timer.Reset(starvation)
 		select {
 		case <-b.room:
 		case <-done:
 			return nil
+		case <-b.timer.C: // look again whether connections have run out of work
 		}
 	}
 }

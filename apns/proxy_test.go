@@ -47,19 +47,23 @@ func TestHTTPProxy(t *testing.T) {
 			return
 		}
 		tunnels.Add(1)
-		w.WriteHeader(http.StatusOK)
+		// Hijacked before the answer: net/http would otherwise read ahead into
+		// the tunnel.
 		down, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
 			return
 		}
+		io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n")
 		relay(down, up)
 	}))
 	t.Cleanup(proxy.Close)
 	via := func(user *url.Userinfo) func(*apns.Config) {
 		u, _ := url.Parse(proxy.URL)
 		u.User = user
-		return func(c *apns.Config) { c.Proxy = apns.ProxyURL(u) }
+		return func(c *apns.Config) {
+			c.Proxy = apns.ProxyURL(u)
+		}
 	}
 	client := newClient(t, server, via(url.UserPassword("user", "pa:ss")))
 	if _, err := client.Push(t.Context(), note(server)); err != nil || tunnels.Load() != 1 {

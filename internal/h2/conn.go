@@ -94,6 +94,7 @@ type Conn struct {
 	draining   bool
 	suspect    bool
 	idle       bool  // the source had nothing; it will call Wake
+	full       bool  // there was no room when work was last looked for
 	dead       error // why the connection ended or is about to
 	goAway     *GoAwayError
 	limit      uint32 // the peer's SETTINGS_MAX_CONCURRENT_STREAMS, capped
@@ -201,6 +202,9 @@ type Status struct {
 	Ready bool
 	// Draining: no new call is taken; the connection ends with its last stream.
 	Draining bool
+	// Full: when the connection last looked for work, it had no room for any,
+	// because of the stream limit or the window.
+	Full bool
 	// Suspect: several requests in a row were not answered in time.
 	Suspect bool
 	// Err is why the connection ended, or nil.
@@ -236,7 +240,7 @@ func (c *Conn) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Status{
-		Ready: c.ready, Draining: c.draining, Suspect: c.suspect, Err: c.dead, GoAway: c.goAway,
+		Ready: c.ready, Draining: c.draining, Full: c.full, Suspect: c.suspect, Err: c.dead, GoAway: c.goAway,
 		Limit: int(c.limit), Open: c.open,
 		Opened: c.opened, Answered: c.answered, Succeeded: c.succeeded, Refused: c.refused,
 		Age: time.Duration(c.now()), SinceAnswer: time.Duration(c.now() - c.lastAnswer),

@@ -87,6 +87,7 @@ func (c *Conn) openStreams() bool {
 			room = int(max(left, 0))
 		}
 		if c.window <= 0 || room <= 0 {
+			c.full = true
 			return false
 		}
 		// A stream that cannot send its body is of no use to anyone; the last
@@ -106,7 +107,7 @@ func (c *Conn) openStreams() bool {
 			return false
 		}
 		if n < room {
-			c.idle = true
+			c.idle, c.full = true, false
 			return false
 		}
 	}

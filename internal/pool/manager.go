@@ -37,7 +37,7 @@ type attempt struct {
 //
 // One invariant keeps calls from being forgotten: a call in the queue either
 // has a connection that was woken for it, or the pool's watching flag is set,
-// and then the manager looks again within growAfter.
+// and then the manager looks again within lookAgain.
 type manager struct {
 	p *Pool
 
@@ -49,9 +49,8 @@ type manager struct {
 	waitingSince time.Time // calls wait and nobody can take them, since
 	down         bool      // that has lasted for ConnectWait
 
-	busySince time.Time // the queue has had calls, and no connection room, since
-	emptied   uint64    // the queue's counter, as it was then
-	seen      uint64    // and at the last look
+	busySince time.Time // all connections have been full at each look since
+	seen      uint64    // the queue's counter at the last look
 }
 
 // census is what a look at the members found.
@@ -59,6 +58,7 @@ type census struct {
 	able    int // ready and taking calls, old ones included
 	serving int // able, or about to be, and not to be replaced
 	warming int // of those, not yet proven
+	full    int // of those, without room
 }
 
 // run looks after the connections until the pool is closed and all have ended.
@@ -153,6 +153,9 @@ func (m *manager) count(load load, now time.Time, soon func(time.Time)) (c censu
 		if !mb.proven {
 			c.warming++
 		}
+		if st.Full {
+			c.full++
+		}
 	}
 	return c
 }
@@ -183,20 +186,20 @@ func (m *manager) giveUp(load *load, c census, now time.Time, soon func(time.Tim
 // serve opens a connection if the load asks for one.
 func (m *manager) serve(load load, c census, now time.Time, soon func(time.Time)) {
 	switch {
-	case m.dialling || load.queued == 0:
+	case m.dialling || c.serving == 0 && load.queued == 0:
 		m.busySince = time.Time{}
 	case c.serving == 0:
 		m.dial(now, soon)
-	case c.warming > 0 || load.hungry > 0 || c.serving >= m.p.cfg.MaxConns:
+	case c.warming > 0 || c.full < c.serving || c.serving >= m.p.cfg.MaxConns:
 		m.busySince = time.Time{}
-	case m.busySince.IsZero() || load.emptied != m.emptied:
-		m.busySince, m.emptied = now, load.emptied
-		soon(now.Add(growAfter))
+	case m.busySince.IsZero():
+		m.busySince = now
+		soon(now.Add(lookAgain))
 	case now.Sub(m.busySince) >= growAfter:
 		m.busySince = time.Time{}
 		m.dial(now, soon)
 	default:
-		soon(m.busySince.Add(growAfter))
+		soon(now.Add(lookAgain))
 	}
 }
 
@@ -213,7 +216,7 @@ func (m *manager) attend(now time.Time, soon func(time.Time)) {
 	if load.queued > 0 || load.emptied != m.seen {
 		m.seen = load.emptied
 		p.watching.Store(true)
-		soon(now.Add(growAfter))
+		soon(now.Add(lookAgain))
 		p.queue.offer()
 	}
 }

@@ -27,11 +27,13 @@ const (
 )
 
 const (
-	// growAfter is how long the queue must have been non-empty, without a
-	// moment in which a connection found it empty, before another connection is
-	// opened. It exceeds a round trip, so that a burst that one connection can
-	// take does not open a second.
-	growAfter = 150 * time.Millisecond
+	// lookAgain is how soon the manager looks again while calls are waiting or
+	// moving.
+	lookAgain = 100 * time.Millisecond
+	// growAfter is how long all connections must have been full, at every look,
+	// before another one is opened. It exceeds a few round trips, so that a
+	// burst that one connection can take does not open a second.
+	growAfter = 300 * time.Millisecond
 	// stuckAfter is how long a connection may stay at one stream with calls
 	// waiting before it is replaced: APNs connections have been seen to stay
 	// there for good after provider-token errors (pushy issue 811).
