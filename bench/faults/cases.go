@@ -184,7 +184,14 @@ var cases = []*faultCase{
 		faults: func(r *run) []sim.Fault {
 			return []sim.Fault{{Kind: sim.FaultHalfOpen, Every: r.n / 3, Count: 2}}
 		},
-		client: hasty, silent: true, expect: fewUnknown(2),
+		client: hasty, silent: true,
+		expect: func(out *row, n int) string {
+			// In a short run the whole window is on the dead connection.
+			if n >= 50_000 && out.Recovery > 3*time.Second {
+				return fmt.Sprintf("nothing was accepted for %v: a dead connection holds up the others", out.Recovery)
+			}
+			return fewUnknown(2)(out, n)
+		},
 	},
 	{
 		name: "half-open, resend", what: "the same after processing the request, and the caller set ResendUnknown",
@@ -245,11 +252,14 @@ var cases = []*faultCase{
 	},
 	{
 		name: "500 for 30 s", what: "500 InternalServerError to every request for 30 s",
-		note: "as above; connections that answer nothing else are replaced, within the rate of dials",
+		note: "as above, but a connection that answers this twice in a row is replaced (such ones were seen to stay so), with growing pauses between dials, up to 32 s by then: hence ConnectWait of 70 s here; with the default of 15 s what waits would be *not sent*, which is right too",
 		faults: func(r *run) []sim.Fault {
 			return []sim.Fault{{Kind: sim.FaultAnswer, Reason: "InternalServerError", For: r.span(30*time.Second, 2*time.Second)}}
 		},
-		client: patient, expect: allAccepted,
+		client: func(r *run, c *apns.Config) {
+			patient(r, c)
+			c.ConnectWait = 70 * time.Second
+		}, expect: allAccepted,
 	},
 	{
 		name: "429 by device", what: "ten devices take one push a second and get one in a hundred",
