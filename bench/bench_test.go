@@ -71,7 +71,7 @@ func TestEveryGoClient(t *testing.T) {
 	if err := said.Decode(&u); err != nil {
 		t.Fatal(err)
 	}
-	if want := uint64(2 * len(goClients) * (s.Warmup + s.Notifications)); u.Accepted != want || u.Rejected != 0 || u.CPU <= 0 {
+	if want := uint64(2 * len(goClients) * (s.Connections + s.Warmup + s.Notifications)); u.Accepted != want || u.Rejected != 0 || u.CPU <= 0 {
 		t.Errorf("the server accepted %d, want %d: %+v", u.Accepted, want, u)
 	}
 	ask.Close()

@@ -152,6 +152,11 @@ func measure(ctx context.Context, s settings) (report, error) {
 // warmUp sends until all connections stand, since some clients open them one by
 // one while there is more to do than those at hand can take.
 func warmUp(ctx context.Context, s *settings, client sender) error {
+	// One first on each: some open a connection for every request that finds none,
+	// and would begin with a hundred.
+	if _, err := client.send(ctx, s.Connections, nil); err != nil {
+		return err
+	}
 	for end := time.Now().Add(30 * time.Second); ; {
 		if _, err := client.send(ctx, s.Warmup, nil); err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 
 // render writes the report: ratios first, then what they are made of.
 func (b *bench) render() string {
-	w := &page{quick: b.quick}
+	w := &page{}
 	w.line("# Performance")
 	w.line("")
 	w.line("Written by `make bench`, not by hand. Everything here is one run of that command on one machine: our")
@@ -30,10 +30,7 @@ func (b *bench) render() string {
 	return strings.TrimRight(w.String(), "\n") + "\n"
 }
 
-type page struct {
-	strings.Builder
-	quick bool
-}
+type page struct{ strings.Builder }
 
 func (w *page) line(format string, args ...any) {
 	if len(args) == 0 {
@@ -44,21 +41,29 @@ func (w *page) line(format string, args ...any) {
 	w.WriteByte('\n')
 }
 
-// made names the command that makes a section, and how often it ran.
-func (w *page) made(series string, rounds int) {
-	quick := ""
-	if w.quick {
+// made names the command that makes a section, and how often each client ran.
+func (b *bench) made(w *page, series string) {
+	least, most := 0, 0
+	for _, r := range b.results {
+		if n := len(r.runs); r.series == series && n > 0 {
+			most = max(most, n)
+			if least == 0 || n < least {
+				least = n
+			}
+		}
+	}
+	quick, runs := "", fmt.Sprintf("median of %d interleaved runs", most)
+	switch {
+	case most == 1:
+		runs = "one run"
+	case least < most:
+		runs += fmt.Sprintf(" (of %d for the slower ones)", least)
+	}
+	if b.quick {
 		quick = " QUICK=1"
 	}
-	runs := fmt.Sprintf("; median of %d interleaved runs", rounds)
-	switch rounds {
-	case 0:
-		runs = ""
-	case 1:
-		runs = "; one run"
-	}
 	w.line("")
-	w.line("`make bench%s ONLY=%s`%s.", quick, series, runs)
+	w.line("`make bench%s ONLY=%s`; %s.", quick, series, runs)
 	w.line("")
 }
 
@@ -182,13 +187,13 @@ func verdict(reached bool) string {
 }
 
 // What samples are asked for.
-func mallocs(s sample) float64 { return float64(s.Mallocs) / float64(s.Accepted) }
-func heap(s sample) float64    { return float64(s.Bytes) / float64(s.Accepted) }
-func peak(s sample) float64    { return float64(s.peak) / 1024 }
-func dialled(s sample) float64 { return float64(s.dialled) }
-func p50(s sample) float64     { return 1e3 * s.P50 }
-func p99(s sample) float64     { return 1e3 * s.P99 }
-func p999(s sample) float64    { return 1e3 * s.P999 }
+func mallocs(s sample) float64     { return float64(s.Mallocs) / float64(s.Accepted) }
+func heap(s sample) float64        { return float64(s.Bytes) / float64(s.Accepted) }
+func peak(s sample) float64        { return float64(s.peak) / 1024 }
+func connections(s sample) float64 { return float64(s.connections) }
+func p50(s sample) float64         { return 1e3 * s.P50 }
+func p99(s sample) float64         { return 1e3 * s.P99 }
+func p999(s sample) float64        { return 1e3 * s.P999 }
 
 // boundShare is the throughput as a share of streams ÷ round-trip time, for one
 // connection.
@@ -211,22 +216,20 @@ func (b *bench) renderOne(w *page, series, title string, size int) {
 	w.line("")
 	w.line("| client | CPU per notification, µs | accepted per second | allocations | bytes | peak MiB | server CPU per request, µs | connections | not accepted |")
 	w.line("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-	rounds := 0
 	for _, r := range b.results {
 		if r.series != series || r.size != size {
 			continue
 		}
-		rounds = max(rounds, len(r.runs))
 		w.row(r, func() string {
 			allocations, bytes := "", ""
 			if r.runs[0].Mallocs > 0 {
 				allocations, bytes = number(r.of(mallocs).median), thousands(int(r.of(heap).median))
 			}
 			return fmt.Sprintf("%s | %s | %s | %s | %.0f | %s | %s | %d", ranged(r.of(sample.cpu)), thousands(int(r.of(sample.perSecond).median)), allocations, bytes,
-				r.of(peak).median, number(r.of(sample.serverCPU).median), strings.TrimSuffix(number(r.of(dialled).median), ".00"), r.lost())
+				r.of(peak).median, number(r.of(sample.serverCPU).median), counted(r.of(connections)), r.lost())
 		})
 	}
-	w.made(series, rounds)
+	b.made(w, series)
 }
 
 // row writes one client's row, or why there is none.
@@ -253,18 +256,16 @@ func (b *bench) renderSeveral(w *page) {
 	w.line("")
 	w.line("| client | connections | stood | CPU per notification, µs | accepted per second | peak MiB | server CPU per request, µs |")
 	w.line("|---|---:|---:|---:|---:|---:|---:|")
-	rounds := 0
 	for _, r := range b.results {
 		if r.series != "several" {
 			continue
 		}
-		rounds = max(rounds, len(r.runs))
 		w.row(r, func() string {
-			return fmt.Sprintf("%d | %.0f | %s | %s | %.0f | %s", r.s.Connections, r.of(dialled).median, ranged(r.of(sample.cpu)), thousands(int(r.of(sample.perSecond).median)),
+			return fmt.Sprintf("%d | %s | %s | %s | %.0f | %s", r.s.Connections, counted(r.of(connections)), ranged(r.of(sample.cpu)), thousands(int(r.of(sample.perSecond).median)),
 				r.of(peak).median, number(r.of(sample.serverCPU).median))
 		})
 	}
-	w.made("several", rounds)
+	b.made(w, "several")
 }
 
 func (b *bench) renderFar(w *page) {
@@ -280,19 +281,17 @@ func (b *bench) renderFar(w *page) {
 	w.line("")
 	w.line("| client | share of the bound | accepted per second | CPU per notification, µs | connections |")
 	w.line("|---|---:|---:|---:|---:|")
-	rounds := 0
 	for _, r := range b.results {
 		if r.series != "far" {
 			continue
 		}
-		rounds = max(rounds, len(r.runs))
 		w.row(r, func() string {
 			s := r.of(boundShare)
-			return fmt.Sprintf("%.1f %% [%.1f–%.1f] | %s | %s | %.0f", 100*s.median, 100*s.min, 100*s.max, thousands(int(r.of(sample.perSecond).median)),
-				ranged(r.of(sample.cpu)), r.of(dialled).median)
+			return fmt.Sprintf("%.1f %% [%.1f–%.1f] | %s | %s | %s", 100*s.median, 100*s.min, 100*s.max, thousands(int(r.of(sample.perSecond).median)),
+				ranged(r.of(sample.cpu)), counted(r.of(connections)))
 		})
 	}
-	w.made("far", rounds)
+	b.made(w, "far")
 }
 
 func (b *bench) renderLatency(w *page) {
@@ -307,18 +306,16 @@ func (b *bench) renderLatency(w *page) {
 	w.line("")
 	w.line("| client | under way | p50 | p99 | p99.9 | accepted per second |")
 	w.line("|---|---:|---:|---:|---:|---:|")
-	rounds := 0
 	for _, r := range b.results {
 		if r.series != "latency" {
 			continue
 		}
-		rounds = max(rounds, len(r.runs))
 		w.row(r, func() string {
 			return fmt.Sprintf("%s | %s | %s | %s | %s", thousands(r.s.InFlight), number(r.of(p50).median), number(r.of(p99).median), number(r.of(p999).median),
 				thousands(int(r.of(sample.perSecond).median)))
 		})
 	}
-	w.made("latency", rounds)
+	b.made(w, "latency")
 }
 
 func (b *bench) linear(name string) (list []*result) {
@@ -338,18 +335,16 @@ func (b *bench) renderLinear(w *page) {
 	w.line("")
 	w.line("| client | notifications | CPU per notification, µs | CPU in all, s | allocations | peak MiB |")
 	w.line("|---|---:|---:|---:|---:|---:|")
-	rounds := 0
 	for _, r := range b.results {
 		if r.series != "linear" {
 			continue
 		}
-		rounds = max(rounds, len(r.runs))
 		w.row(r, func() string {
 			return fmt.Sprintf("%s | %s | %.2f | %s | %.0f", thousands(r.s.Notifications), ranged(r.of(sample.cpu)), r.of(func(s sample) float64 { return s.CPU }).median,
 				number(r.of(mallocs).median), r.of(peak).median)
 		})
 	}
-	w.made("linear", rounds)
+	b.made(w, "linear")
 }
 
 func (b *bench) renderMicro(w *page) {
@@ -389,6 +384,14 @@ func ranged(s spreadOf) string {
 		return number(s.median)
 	}
 	return fmt.Sprintf("%s [%s–%s]", number(s.median), number(s.min), number(s.max))
+}
+
+// counted is for whole numbers, which mostly do not vary.
+func counted(s spreadOf) string {
+	if s.min == s.max {
+		return thousands(int(s.median))
+	}
+	return fmt.Sprintf("%s–%s", thousands(int(s.min)), thousands(int(s.max)))
 }
 
 func thousands(n int) string {
