@@ -22,6 +22,8 @@ public class Main {
   /** The Java compiler in the virtual machine needs more to warm up than the connection. */
   static final int MORE_WARMUP = 100_000;
 
+  static final long MOST_WARMUP_NANOS = 10_000_000_000L;
+
   static final String settings = System.getenv("AVISO_BENCH_SETTINGS");
 
   static String text(String key) {
@@ -80,7 +82,11 @@ public class Main {
     Main main = new Main();
     int n = number("Notifications");
     boolean latency = settings.contains("\"Latency\":true");
-    main.send(number("Warmup") + (main.underWay > 1 ? MORE_WARMUP : 0), null);
+    long warming = System.nanoTime();
+    main.send(number("Warmup"), null);
+    for (int i = 0; i < MORE_WARMUP && System.nanoTime() - warming < MOST_WARMUP_NANOS; i += 5000) {
+      main.send(5000, null);
+    }
     long[] times = latency ? new long[n] : null;
     OperatingSystemMXBean system = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
     long cpu = system.getProcessCpuTime();
@@ -97,7 +103,6 @@ public class Main {
       }
     }
     System.out.println(report.append("}"));
-    main.client.close().get();
-    System.exit(0);
+    System.exit(0); // closing in order takes two seconds
   }
 }
