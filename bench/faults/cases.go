@@ -130,7 +130,7 @@ var cases = []*faultCase{
 	},
 	{
 		name: "reset, resend", what: "the same, and the caller set ResendUnknown",
-		note:   "everything is accepted, and the duplicates are those of the row above that had been processed; hit twice, one stays *unknown*",
+		note:   "everything is accepted, at the price of duplicates: those whose answer the reset swallowed",
 		faults: everyTwentieth(sim.Fault{Kind: sim.FaultResetConnection, Processed: true}), client: resendUnknown,
 		silent: true, resend: true, rival: "it has no such choice",
 	},
@@ -195,7 +195,7 @@ var cases = []*faultCase{
 	},
 	{
 		name: "half-open, resend", what: "the same after processing the request, and the caller set ResendUnknown",
-		note: "all are accepted, one in ten thousand twice: the requests that were processed before the silence",
+		note: "all are accepted, twice those that had been processed when the silence swallowed their answers; one that meets both dead connections stays *unknown*",
 		faults: func(r *run) []sim.Fault {
 			return []sim.Fault{{Kind: sim.FaultHalfOpen, Every: r.n / 3, Count: 2, Processed: true}}
 		},
@@ -217,7 +217,7 @@ var cases = []*faultCase{
 	},
 	{
 		name: "slow SETTINGS", what: "the first SETTINGS comes 1 s late on every connection, GOAWAY every 25,000 requests",
-		note: "each change of connection costs the second that the peer takes; nothing is sent before it has said what it allows",
+		note: "each change of connection costs at least the second that the peer takes; nothing is sent before it has said what it allows",
 		faults: func(r *run) []sim.Fault {
 			return []sim.Fault{
 				{Kind: sim.FaultSlowSettings, Delay: time.Second},

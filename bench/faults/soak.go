@@ -201,23 +201,25 @@ func (r *run) newSoakClient() error {
 func soakFaults(told bool) []sim.Fault {
 	list := []sim.Fault{
 		{Kind: sim.FaultGoAway, Probability: 1.0 / 20_000},
-		{Kind: sim.FaultGoAway, Probability: 1.0 / 50_000, LastStream: &none, Double: true},
 		{Kind: sim.FaultResetStream, Probability: 1.0 / 500, Code: &refusedStream},
 		{Kind: sim.FaultAnswer, Probability: 1.0 / 1_000, Reason: "ServiceUnavailable"},
 		{Kind: sim.FaultSettings, Probability: 1.0 / 50_000, Settings: sim.SettingsChange{MaxStreams: &one}, RestoreAfter: 20 * time.Millisecond},
-		{Kind: sim.FaultDelay, Probability: 1.0 / 1_000, Delay: 20 * time.Millisecond, Jitter: 50 * time.Millisecond},
 		{Kind: sim.FaultRefuseConnection, Probability: 0.02},
 	}
-	if !told {
-		list = append(list,
-			sim.Fault{Kind: sim.FaultResetConnection, Probability: 1.0 / 50_000},
-			sim.Fault{Kind: sim.FaultResetConnection, Probability: 1.0 / 50_000, Processed: true},
-			sim.Fault{Kind: sim.FaultClose, Probability: 1.0 / 50_000},
-			sim.Fault{Kind: sim.FaultResetStream, Probability: 1.0 / 10_000, Processed: true},
-			sim.Fault{Kind: sim.FaultSilence, Probability: 1.0 / 50_000},
-		)
+	if told {
+		return append(list, sim.Fault{Kind: sim.FaultGoAway, Probability: 1.0 / 50_000, LastStream: &none, Double: true})
 	}
-	return list
+	// Delays are not for the phases above: a request that was processed, and is
+	// still to be answered when GOAWAY disowns everything, would be sent again
+	// with good reason.
+	list = append(list, sim.Fault{Kind: sim.FaultDelay, Probability: 1.0 / 1_000, Delay: 20 * time.Millisecond, Jitter: 50 * time.Millisecond})
+	return append(list,
+		sim.Fault{Kind: sim.FaultResetConnection, Probability: 1.0 / 50_000},
+		sim.Fault{Kind: sim.FaultResetConnection, Probability: 1.0 / 50_000, Processed: true},
+		sim.Fault{Kind: sim.FaultClose, Probability: 1.0 / 50_000},
+		sim.Fault{Kind: sim.FaultResetStream, Probability: 1.0 / 10_000, Processed: true},
+		sim.Fault{Kind: sim.FaultSilence, Probability: 1.0 / 50_000},
+	)
 }
 
 func takeSample() sample {
