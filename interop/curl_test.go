@@ -124,18 +124,22 @@ func TestSimulatorAndH2load(t *testing.T) {
 		"-H", "apns-topic: "+bundleID, "-H", "apns-push-type: alert",
 		"-H", "authorization: bearer "+providerToken(t, keys.signingKey, time.Now()),
 		"https://"+s.addr+"/3/device/"+activeDevice)
-	for _, want := range []string{
-		fmt.Sprintf("requests: %[1]d total, %[1]d started, %[1]d done, %[1]d succeeded, 0 failed, 0 errored, 0 timeout", n),
-		fmt.Sprintf("status codes: %d 2xx, 0 3xx, 0 4xx, 0 5xx", n),
-	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("h2load does not say %q:\n%s", want, out)
-		}
+	// It does not wait for SETTINGS: of the up to 100 streams it opens on a
+	// connection before they arrive, APNs and the simulator refuse all but one,
+	// and h2load does not send again. Usually SETTINGS come first.
+	const early = 4 * 99
+	var succeeded, failed int
+	if m := regexp.MustCompile(`done, (\d+) succeeded, (\d+) failed`).FindStringSubmatch(out); m != nil {
+		succeeded, _ = strconv.Atoi(m[1])
+		failed, _ = strconv.Atoi(m[2])
+	}
+	if succeeded+failed != n || failed > early || !strings.Contains(out, fmt.Sprintf("status codes: %d 2xx, 0 3xx, 0 4xx, 0 5xx", succeeded)) {
+		t.Errorf("of %d requests %d succeeded and %d failed:\n%s", n, succeeded, failed, out)
 	}
 	for _, line := range lines(out) {
 		if strings.HasPrefix(line, "finished in") {
 			t.Log(line)
 		}
 	}
-	s.want(t, n)
+	s.want(t, succeeded)
 }
