@@ -23,7 +23,7 @@ const devices = Array.from({ length: 16384 }, (_, i) => i.toString(16).padStart(
 
 // Its users hand over lists; two halves of what may be under way keep it busy.
 async function send(n) {
-  const size = (s.InFlight * s.Connections) / 2;
+  const size = Math.max(1, Math.floor((s.InFlight * s.Connections) / 2));
   let next = 0;
   let accepted = 0;
   await Promise.all([0, 1].map(async () => {
@@ -47,7 +47,8 @@ async function sendTimed(n, times) {
     while (next < n) {
       const i = next++;
       const began = performance.now();
-      accepted += (await provider.send(note, devices[i % devices.length])).sent.length;
+      const result = await provider.send(note, devices[i % devices.length]);
+      accepted += result.sent.length;
       times.push((performance.now() - began) / 1000);
     }
   }));
