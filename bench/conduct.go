@@ -346,7 +346,7 @@ func (b *bench) once(ctx context.Context, r *result) error {
 	sample := sample{
 		report: rep, peak: e.peak, server: after.CPU - before.CPU, handled: after.Accepted - before.Accepted,
 		// Who does not know how many it has is told by how many it made.
-		connections: cmp.Or(uint64(rep.Connections), after.Connections-before.Connections),
+		connections: cmp.Or(uint64(max(rep.Connections, 0)), after.Connections-before.Connections),
 	}
 	r.runs = append(r.runs, sample)
 	fmt.Fprintf(b.log, "        %-12s %2d conn %8d of %8d accepted %7.2f µs CPU %9.0f/s server %5.2f µs peak %d MiB\n", r.who.name, s.Connections, rep.Accepted, s.Notifications,

@@ -4,7 +4,7 @@ func (b *bench) renderMethod(w *page) {
 	w.line(`## How it is measured
 
 - **CPU** is what the kernel charged to the client's process, user and system, from after the warm-up
-  (connections stand, 20,000 notifications sent) to the last outcome, divided by what was accepted. Go, Rust,
+  (connections stand, up to 20,000 notifications sent) to the last outcome, divided by what was accepted. Go, Rust,
   Java and JavaScript clients ask for it themselves around the measured part. h2load cannot, so the CPU time
   of a run with one request on each connection is taken off its total. What several threads
   use counts, garbage collection and compilation included.
