@@ -38,8 +38,10 @@ type connection struct {
 	// used are the provider tokens of this connection, oldest first, so that an
 	// answer can be told from the one that its request carried.
 	used atomic.Pointer[[]*auth.ProviderToken]
-	// troubled counts InternalServerError answers in a row.
-	troubled atomic.Int32
+	// troubled counts InternalServerError answers in a row; succeeded is when
+	// the last notification was accepted, on the client's clock.
+	troubled  atomic.Int32
+	succeeded atomic.Int64
 }
 
 // note remembers the provider token that is used from now on.
@@ -83,6 +85,7 @@ func New(cfg Config) (*Client, error) {
 // with provider tokens, the rule by which they change.
 func (c *Client) setup() (h2.Config, error) {
 	conn := &connection{}
+	conn.succeeded.Store(int64(time.Since(c.born)))
 	cfg := h2.Config{
 		// The answer's apns-id is the request's, so it is not kept.
 		Keep:           []string{proto.FieldUniqueID, proto.FieldRetryAfter},

@@ -25,6 +25,9 @@ const (
 	// grant; see maxRetryPause.
 	retryPause    = time.Second
 	maxRetryPause = 15 * time.Minute
+	// staleAfter is how long a connection has to have been without success for
+	// InternalServerError to be blamed on it; the trouble was seen at an hour.
+	staleAfter = 20 * time.Minute
 )
 
 // Positions in Call.Kept, as asked for in setup.
@@ -55,8 +58,11 @@ func (c *Client) done(calls []*h2.Call) {
 			ended.add(j)
 		}
 	}
-	if from != nil && from.troubled.Load() > 0 {
-		from.troubled.Store(0)
+	if from != nil {
+		from.succeeded.Store(int64(time.Since(c.born)))
+		if from.troubled.Load() > 0 {
+			from.troubled.Store(0)
+		}
 	}
 	ended.flush()
 }
@@ -194,9 +200,11 @@ func (c *Client) rejected(j *job) (error, bool) {
 		c.pool.Retire(conn, e.Reason)
 	case ReasonInternalServerError:
 		// Connections that were idle for an hour were seen to answer nothing
-		// else until they were replaced (node-apn issue 463).
-		if own.troubled.Add(1) == 2 {
-			c.pool.Retire(conn, e.Reason)
+		// else until they were replaced (node-apn issue 463). One that worked a
+		// moment ago shares the trouble with all others, and stays.
+		idle := time.Since(c.born) - time.Duration(own.succeeded.Load())
+		if own.troubled.Add(1) >= 2 && idle > staleAfter {
+			c.pool.Retire(conn, nil)
 		}
 	}
 	info := e.Reason.Info(e.Status)

@@ -96,6 +96,7 @@ type Conn struct {
 	idle       bool  // the source had nothing; it will call Wake
 	full       bool  // there was no room when work was last looked for
 	dead       error // why the connection ended or is about to
+	lastWords  bool  // a Write failed; the reader looks for a better reason
 	goAway     *GoAwayError
 	limit      uint32 // the peer's SETTINGS_MAX_CONCURRENT_STREAMS, capped
 	maxFrame   int
@@ -331,6 +332,7 @@ func (c *Conn) exit() {
 	if c.loops.Add(-1) > 0 {
 		return
 	}
+	CloseHard(c.nc)
 	c.mu.Lock()
 	c.timer.Stop()
 	failed := c.allOpen()

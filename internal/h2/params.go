@@ -81,6 +81,9 @@ const (
 	// hostile.
 	maxControl = 64 << 10
 
+	// lastWords bounds the search for the reason why a Write failed; what the
+	// peer said about it has arrived already.
+	lastWords = 200 * time.Millisecond
 	// farewell bounds the time spent telling the peer why we leave.
 	farewell = time.Second
 	// writeStall is how long one Write may block before the connection counts

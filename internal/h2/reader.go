@@ -3,7 +3,9 @@ package h2
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/net/http2"
 )
@@ -22,7 +24,7 @@ func (c *Conn) readLoop() {
 			c.lastRead = c.now()
 		}
 		used, wake := 0, false
-		for c.dead == nil {
+		for c.dead == nil || c.lastWords {
 			frame := buf[used:have]
 			if first && (len(frame) >= frameHeaderLen || bytes.HasPrefix(frame, []byte("HTTP/"))) {
 				if problem := checkFirst(frame); problem != nil {
@@ -50,10 +52,14 @@ func (c *Conn) readLoop() {
 			}
 			used += frameHeaderLen + size
 		}
-		if err != nil && c.dead == nil {
+		switch {
+		case err == nil:
+		case c.dead == nil:
 			c.end(c.lost(err), true)
+		case c.lastWords && !errors.Is(err, os.ErrDeadlineExceeded):
+			c.dead = c.lost(err)
 		}
-		over := c.dead != nil
+		over := err != nil || c.dead != nil && !c.lastWords
 		wake = wake || over || c.ctl.Len() > 0 || c.draining && c.open == 0
 		ended := c.ended
 		c.unlock()
@@ -85,6 +91,7 @@ func checkFirst(frame []byte) *ProtocolError {
 
 // violation ends the connection and tells the peer which rule it broke.
 func (c *Conn) violation(problem *ProtocolError) {
+	c.lastWords = false
 	if c.dead == nil {
 		c.framer.WriteGoAway(0, problem.Code, nil)
 	}

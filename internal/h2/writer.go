@@ -1,6 +1,8 @@
 package h2
 
 import (
+	"time"
+
 	"golang.org/x/net/http2"
 )
 
@@ -17,7 +19,9 @@ func (c *Conn) writeLoop() {
 				c.wrote(n, err)
 			}
 			if over {
-				c.nc.Close()
+				if !c.listening() {
+					c.nc.Close()
+				}
 				return
 			}
 			if !more {
@@ -63,9 +67,23 @@ func (c *Conn) wrote(n int, err error) {
 	c.writingSince = 0
 	if err != nil {
 		c.attempted = c.queued - uint64(len(c.out)-n)
-		c.end(c.lost(err), true)
+		if c.dead == nil {
+			// The peer may have said why before it closed: a TLS alert, a
+			// GOAWAY. The reader gets a moment to find it.
+			c.lastWords = true
+			c.nc.SetReadDeadline(time.Now().Add(lastWords))
+			c.dead = c.lost(err)
+			c.news, c.draining = true, true
+		}
 		c.Wake()
 	}
+}
+
+// listening says that the reader is still looking for the peer's last words.
+func (c *Conn) listening() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lastWords
 }
 
 // openStreams takes calls while there is room and encodes them. It returns true

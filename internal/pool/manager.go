@@ -359,7 +359,7 @@ func (m *manager) prove(mb *member, st h2.Status, now time.Time) {
 		return
 	}
 	mb.proven = true
-	if !mb.draining {
+	if !mb.draining || mb.number == m.number {
 		m.outage = outage{}
 	}
 }
