@@ -21,7 +21,7 @@ func (b *bench) renderMethod(w *page) {
 - **Peak memory** is the most the client's process had resident in its life, warm-up and all that the
   measurement itself keeps included (about 10 MiB in Go clients).
 - **a2** has Apple's hosts and the web's certificate authorities compiled in, and writes provider tokens in a
-  base64 that the simulator refuses; strangers/a2/a2.patch changes these and nothing else. **pushy** uses the
+  base64 that the simulator refuses; strangers/a2/install changes these and nothing else. **pushy** uses the
   JDK's TLS and has up to 100,000 notifications, or ten seconds, more to warm up, since its code is
   compiled while it runs; it signs in DER, which the server accepts here.
 - **4 KB payloads** meet the server's connection window of 65,535 bytes: 15 of them are under way, not 1,000.
