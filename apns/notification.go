@@ -2,6 +2,7 @@ package apns
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -237,19 +238,10 @@ func (n *Notification) checkHead(bundleID string) (topic string, pushType PushTy
 	case priority == 0:
 	case priority != 10 && priority != 5 && priority != 1:
 		problems = append(problems, Problem{"Priority", "has to be 10, 5 or 1"})
-	case rule != nil && rule.Priorities != nil && !contains(rule.Priorities, priority):
+	case rule != nil && rule.Priorities != nil && !slices.Contains(rule.Priorities, priority):
 		problems = append(problems, Problem{"Priority", fmt.Sprintf("%d is an error with push type %s; leave it out, or use %s", priority, rule.Type, join(rule.Priorities))})
 	}
 	return topic, pushType, priority, problems
-}
-
-func contains(list []Priority, p Priority) bool {
-	for _, q := range list {
-		if p == q {
-			return true
-		}
-	}
-	return false
 }
 
 func join(list []Priority) string {

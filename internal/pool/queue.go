@@ -264,15 +264,15 @@ func (q *queue) clear(delayedToo bool) []*h2.Call {
 
 // load is what the manager wants to know.
 type load struct {
-	queued, delayed, hungry int
-	emptied                 uint64
+	queued, delayed int
+	emptied         uint64
 }
 
 func (q *queue) load() load {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.settle()
-	return load{q.n, len(q.later), len(q.hungry), q.emptied}
+	return load{q.n, len(q.later), q.emptied}
 }
 
 // delays is a heap of calls by Link.Due.
