@@ -63,6 +63,10 @@ const (
 	// maxTable is the most HPACK table this side uses even if the peer allows
 	// more; constants fit many times over.
 	maxTable = 4096
+	// keptChunk is the size of the allocation that response fields to keep share:
+	// some fourteen UUIDs, so that one which a caller keeps for long does not
+	// keep many others.
+	keptChunk = 512
 	// maxHeaderList is what this side accepts in one header section.
 	maxHeaderList = 16 << 10
 	// maxHeaderBlock bounds the encoded bytes of HEADERS and CONTINUATION

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/net/http2"
 )
@@ -226,11 +227,24 @@ type headerState struct {
 	frames int
 
 	keep    []string
-	call    *Call // nil: decode for the table's sake only
+	chunk   strings.Builder // what text returns; only ever appended to
+	call    *Call           // nil: decode for the table's sake only
 	status  int
 	regular bool
 	size    int
 	bad     string
+}
+
+// text returns the value as a string. Those of several answers share one
+// allocation of keptChunk bytes or of its own size.
+func (h *headerState) text(value []byte) string {
+	if h.chunk.Cap()-h.chunk.Len() < len(value) {
+		h.chunk.Reset()
+		h.chunk.Grow(max(keptChunk, len(value)))
+	}
+	from := h.chunk.Len()
+	h.chunk.Write(value)
+	return h.chunk.String()[from:]
 }
 
 func (h *headerState) begin(call *Call) {
@@ -274,7 +288,7 @@ func (h *headerState) field(name, value []byte) {
 	}
 	for i, keep := range h.keep {
 		if string(name) == keep {
-			h.call.Kept[i] = string(value)
+			h.call.Kept[i] = h.text(value)
 			return
 		}
 	}
