@@ -11,9 +11,11 @@ FUZZTIME ?= 5s
 # The tests of `make interop` to run, as a regular expression.
 RUN ?= .
 # QUICK=1 shortens `make bench` to a few minutes; ONLY=one,far measures some of its
-# series and leaves docs/performance.md alone.
+# series, WHO=aviso-batch,h2load some of its clients, and both leave
+# docs/performance.md alone.
 QUICK ?=
 ONLY ?=
+WHO ?=
 
 .DEFAULT_GOAL := help
 
@@ -51,7 +53,7 @@ interop: ## install other people's servers and clients and run against them (RUN
 
 .PHONY: bench
 bench: ## measure against other people's clients, into docs/performance.md (QUICK=1, ONLY=one)
-	cd bench && go run . $(if $(QUICK),-quick) $(if $(ONLY),-only=$(ONLY),-out=../docs/performance.md)
+	cd bench && go run . $(if $(QUICK),-quick) $(if $(ONLY),-only=$(ONLY)) $(if $(WHO),-who=$(WHO)) $(if $(ONLY)$(WHO),,-out=../docs/performance.md)
 
 .PHONY: tidy
 tidy: ## tidy go.mod and go.sum of all modules

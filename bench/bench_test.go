@@ -90,8 +90,8 @@ func TestPayloadHasTheSize(t *testing.T) {
 
 // A report says what fell short, and who was absent.
 func TestRender(t *testing.T) {
-	b := &bench{options: options{only: "one,far"}, who: competitors()}
-	for _, c := range b.who {
+	b := &bench{options: options{only: "one,far"}, clients: competitors()}
+	for _, c := range b.clients {
 		r := b.plan("one", c, smallPayload, 1, 1000)
 		for _, cpu := range []float64{3, 1, 2} {
 			if c.name == "h2load" {

@@ -28,7 +28,7 @@ type bench struct {
 	base       settings
 	payloads   map[int]string // files, by size
 	bearer     string
-	who        []*competitor
+	clients    []*competitor
 	results    []*result
 	micro      []microResult
 }
@@ -116,6 +116,11 @@ func (b *bench) prepare(ctx context.Context) error {
 		}
 	}
 	for _, c := range competitors() {
+		if b.who != "" && !slices.Contains(strings.Split(b.who, ","), c.name) {
+			c.absent = "left out by -who"
+			b.clients = append(b.clients, c)
+			continue
+		}
 		if c.install != nil {
 			fmt.Fprintf(b.log, "preparing %s\n", c.name)
 			if err := c.install(ctx, b, c); err != nil {
@@ -123,7 +128,7 @@ func (b *bench) prepare(ctx context.Context) error {
 				fmt.Fprintf(b.log, "  absent: %s\n", c.absent)
 			}
 		}
-		b.who = append(b.who, c)
+		b.clients = append(b.clients, c)
 	}
 	return ctx.Err()
 }
@@ -142,6 +147,9 @@ type plan struct {
 	rounds     func(quick bool) int
 }
 
+// alone is the series that shows how long the distance really is.
+const alone = "far, one at a time"
+
 // quickRounds is how many rounds of a short measurement those take part in that
 // are many times slower than the rest, whatever their last digit.
 const quickRounds = 2
@@ -156,14 +164,14 @@ func pick(quick bool, short, long int) int {
 var plans = []plan{
 	{
 		"one", "one connection, 170 bytes", func(b *bench) {
-			for _, c := range b.who {
+			for _, c := range b.clients {
 				b.plan("one", c, smallPayload, 1, pick(b.quick, 150_000, 1_000_000))
 			}
 		}, func(q bool) int { return pick(q, 5, 7) },
 	},
 	{
 		"large", "one connection, 4 KB", func(b *bench) {
-			for _, c := range b.who {
+			for _, c := range b.clients {
 				r := b.plan("large", c, largePayload, 1, pick(b.quick, 30_000, 300_000))
 				if c.stalls { // with few payloads in a window it does so here too
 					r.s.Notifications, r.s.Warmup = pick(b.quick, 500, 3000), 100
@@ -180,7 +188,7 @@ var plans = []plan{
 			for _, n := range counts {
 				b.plan("several", b.find("aviso-batch"), smallPayload, n, pick(b.quick, 200_000, 1_000_000))
 			}
-			for _, c := range b.who {
+			for _, c := range b.clients {
 				if c.name != "aviso-batch" && !b.quick {
 					b.plan("several", c, smallPayload, 4, 500_000)
 				}
@@ -189,21 +197,24 @@ var plans = []plan{
 	},
 	{
 		"far", "50 ms round trip", func(b *bench) {
-			for _, c := range b.who {
+			for _, c := range b.clients {
 				if c.far {
 					r := b.plan("far", c, smallPayload, 1, pick(b.quick, 60_000, 200_000)*c.slow)
 					r.far = true
 					r.s.Warmup = 5_000
 				}
 			}
+			r := b.plan(alone, b.find("aviso-push"), smallPayload, 1, pick(b.quick, 40, 200))
+			r.far = true
+			r.s.Latency, r.s.InFlight, r.s.Warmup = true, 1, 10
 		}, func(q bool) int { return pick(q, 1, 5) },
 	},
 	{
 		"latency", "latency", func(b *bench) {
-			for _, c := range b.who {
+			for _, c := range b.clients {
 				b.plan("latency", c, smallPayload, 1, pick(b.quick, 60_000, 500_000)).s.Latency = true
 			}
-			for _, c := range b.who {
+			for _, c := range b.clients {
 				r := b.plan("latency", c, smallPayload, 1, pick(b.quick, 5_000, 20_000)*c.slow)
 				r.s.Latency, r.s.InFlight, r.s.Warmup = true, 1, 2_000
 				if c.stalls {
@@ -241,7 +252,7 @@ func seriesNames() (names []string) {
 }
 
 func (b *bench) find(name string) *competitor {
-	for _, c := range b.who {
+	for _, c := range b.clients {
 		if c.name == name {
 			return c
 		}

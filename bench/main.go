@@ -73,6 +73,7 @@ type options struct {
 	quick bool
 	out   string
 	only  string
+	who   string
 	root  string
 }
 
@@ -82,6 +83,7 @@ func conduct(ctx context.Context) error {
 	flags.BoolVar(&o.quick, "quick", false, "take minutes off and exactness with them")
 	flags.StringVar(&o.out, "out", "", "write the report to this file; empty means standard output only")
 	flags.StringVar(&o.only, "only", "", "measure these series only, separated by commas: "+strings.Join(seriesNames(), ", "))
+	flags.StringVar(&o.who, "who", "", "measure these clients only, separated by commas, such as aviso-batch,h2load")
 	flags.StringVar(&o.root, "root", "..", "the repository")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err

@@ -87,7 +87,7 @@ func (b *bench) renderMachine(w *page) {
 		w.line("| load | %s runnable processes when it ended, in the last minute's average; this program's are among them |", m.load)
 	}
 	var present, absent []string
-	for _, c := range b.who {
+	for _, c := range b.clients {
 		name := plain(c.label)
 		if c.absent != "" {
 			absent = append(absent, fmt.Sprintf("%s: %s", name, oneLine(c.absent)))
@@ -137,7 +137,7 @@ func (b *bench) renderRatios(w *page) {
 	w.line("|---|---:|---:|---:|---|")
 	if our := b.cell("one", "aviso-batch", 1); our != nil {
 		ours := our.of(sample.cpu).median
-		for _, c := range b.who {
+		for _, c := range b.clients {
 			their := b.cell("one", c.name, 1)
 			if their == nil || strings.HasPrefix(c.name, "aviso-") {
 				continue
@@ -292,6 +292,13 @@ func (b *bench) renderFar(w *page) {
 		})
 	}
 	b.made(w, "far")
+	real, our := b.cell(alone, "aviso-push", 1), b.cell("far", "aviso-batch", 1)
+	if real != nil && our != nil {
+		ms := real.of(p50).median
+		w.line("Timers wake late: one request at a time takes %.1f ms there (median). Of the bound at *that* distance", ms)
+		w.line("Aviso, PushAll reaches %.1f %%.", our.of(sample.perSecond).median*ms/1e3/streams*100)
+		w.line("")
+	}
 }
 
 func (b *bench) renderLatency(w *page) {
