@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -139,6 +140,9 @@ func TestInvalidNotifications(t *testing.T) {
 			if got := strings.Join(fields, " "); got != test.fields || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%s: fields %s, want %s: %v", name, got, test.fields, err)
 			}
+			if diff := cmp.Diff(error(invalid), test.n.Validate(server.Topic, time.Now())); diff != "" {
+				t.Errorf("%s: Validate says something else: %s", name, diff)
+			}
 			if len(test.n.DeviceToken) > 20 && strings.Contains(err.Error(), test.n.DeviceToken) {
 				t.Errorf("%s: the error echoes the device token", name)
 			}
@@ -147,6 +151,49 @@ func TestInvalidNotifications(t *testing.T) {
 			t.Error("a connection was opened for invalid notifications")
 		}
 	})
+}
+
+func TestValidate(t *testing.T) {
+	now := time.Unix(1_900_000_000, 0)
+	n := apns.Notification{DeviceToken: "00fc13ad", Payload: []byte(hello), Expiration: apns.ExpireAt(now.Add(time.Second))}
+	if err := n.Validate("com.example.app", now); err != nil {
+		t.Error(err)
+	}
+	for name, test := range map[string]struct {
+		n        *apns.Notification
+		bundleID string
+		now      time.Time
+		field    string
+	}{
+		"nothing":      {nil, "com.example.app", now, "Notification"},
+		"no bundle id": {&n, "", now, "BundleID"},
+		"too late":     {&n, "com.example.app", now.Add(time.Second), "Expiration"},
+	} {
+		invalid, ok := errors.AsType[*apns.InvalidError](test.n.Validate(test.bundleID, test.now))
+		if !ok || len(invalid.Problems) != 1 || invalid.Problems[0].Field != test.field {
+			t.Errorf("%s: %v", name, invalid)
+		}
+	}
+}
+
+// Of what Validate finds, CheckDeviceToken finds what depends on the device.
+func TestCheckDeviceToken(t *testing.T) {
+	good := strings.Repeat("0aF9", 16)
+	if allocations := testing.AllocsPerRun(100, func() {
+		if p := apns.CheckDeviceToken(good); p != nil {
+			t.Error(p)
+		}
+	}); allocations != 0 {
+		t.Errorf("%v allocations for a good device token", allocations)
+	}
+	for _, bad := range []string{"", "<00fc>", "APwT=", "ab:12", "00fc-13", good[:63], strings.Repeat("ab", 3000)} {
+		n := apns.Notification{DeviceToken: bad, BundleID: "com.example.app", Payload: []byte(hello)}
+		invalid, ok := errors.AsType[*apns.InvalidError](n.Validate("", time.Now()))
+		p := apns.CheckDeviceToken(bad)
+		if !ok || p == nil || !slices.Equal(invalid.Problems, []apns.Problem{*p}) {
+			t.Errorf("%.20q: %v, and Validate says %v", bad, p, invalid)
+		}
+	}
 }
 
 func object(size int) []byte {

@@ -144,6 +144,23 @@ func NewNotification(deviceToken string, p Payload) (*Notification, error) {
 	return &Notification{DeviceToken: deviceToken, PushType: p.PushType(), Payload: body}, nil
 }
 
+// Validate returns everything that Push would find wrong before sending, as an
+// *InvalidError, or nil. It is for callers that keep a notification and send it
+// later. bundleID stands in for Config.BundleID, where the notification names
+// none; an expiration has to lie after now. Which topics a certificate can push
+// to is for the client to know.
+func (n *Notification) Validate(bundleID string, now time.Time) error {
+	if n == nil {
+		return &InvalidError{[]Problem{{"Notification", "is nil"}}}
+	}
+	_, pushType, _, problems := n.checkHead(bundleID)
+	problems = append(problems, n.checkRest(pushType, now)...)
+	if len(problems) > 0 {
+		return &InvalidError{problems}
+	}
+	return nil
+}
+
 // topic derives the topic, or says what contradicts what.
 func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic string, problem *Problem) {
 	if n.BundleID != "" {
@@ -270,7 +287,7 @@ func didYouMean(t PushType) string {
 // checkRest checks what differs from notification to notification. It runs for
 // each of millions, so it looks at each byte once and allocates only problems.
 func (n *Notification) checkRest(pushType PushType, now time.Time) (problems []Problem) {
-	if p := checkDeviceToken(n.DeviceToken); p != nil {
+	if p := CheckDeviceToken(n.DeviceToken); p != nil {
 		problems = append(problems, *p)
 	}
 	limit := proto.MaxPayload
@@ -298,7 +315,11 @@ func (n *Notification) checkRest(pushType PushType, now time.Time) (problems []P
 	return problems
 }
 
-func checkDeviceToken(s string) *Problem {
+// CheckDeviceToken returns what is wrong with a device token before anything is
+// sent, or nil. It is what Validate does of all that differs from device to
+// device, for callers that send one payload to thousands; it allocates nothing
+// if there is nothing to say.
+func CheckDeviceToken(s string) *Problem {
 	if s == "" {
 		return &Problem{"DeviceToken", "is missing"}
 	}
