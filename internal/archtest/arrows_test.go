@@ -30,13 +30,16 @@ var layers = []struct {
 		"independent trades: whoever signs passes, sends Web Push, simulates APNs or queues jobs needs none of the others",
 		[]string{"engine", "sim", "wallet", "safari", "webpush"},
 	},
-	{"sending to channels is sending, with another address", []string{"broadcast"}},
+	{
+		"sending to channels is sending, with another address; the user's words become Go's in one place, whether they come as flags, in a file or over HTTP",
+		[]string{"broadcast", "internal/message"},
+	},
 	{"the provider client; payloads are its neighbours and not its business, it sends any bytes", []string{"apns", "payload"}},
 	{"identity, and which connection takes the next request; neither knows what is sent", []string{"auth", "internal/pool"}},
 	{"one HTTP/2 connection, which knows nothing of APNs", []string{"internal/h2"}},
 	{
 		"tools and vocabulary that know nothing of the rest",
-		[]string{"internal/archtest", "internal/bundle", "internal/cms", "internal/memnet", "internal/proto", "internal/service"},
+		[]string{"internal/archtest", "internal/bundle", "internal/cms", "internal/memnet", "internal/proto", "internal/service", "internal/suggest"},
 	},
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 )
 
 const (
@@ -76,7 +77,7 @@ type batchRun struct {
 	app    *app
 	flags  *batchFlags
 	client *apns.Client
-	parser lineParser
+	parser *lineParser
 	free   sync.Pool // of *line
 
 	input  io.Reader
@@ -100,9 +101,9 @@ type stopped string
 
 func (s stopped) Error() string { return string(s) }
 
-func (a *app) sendBatch(cmd *cobra.Command, f *sendFlags, cfg apns.Config, m *message) (err error) {
+func (a *app) sendBatch(cmd *cobra.Command, f *sendFlags, cfg apns.Config, m *message.Message) (err error) {
 	b := &batchRun{
-		app: a, flags: &f.batchFlags, parser: lineParser{defaults: *m}, input: a.stdin, size: -1,
+		app: a, flags: &f.batchFlags, parser: newLineParser(m), input: a.stdin, size: -1,
 		lines: make(chan []*line, 4), reader: make(chan *lineReader, 1),
 		sum: newSummary(),
 	}
@@ -315,7 +316,7 @@ func (b *batchRun) readLines() error {
 		}
 		l := b.free.Get().(*line)
 		l.number, l.text = reader.number, append(l.text[:0], text...)
-		l.original, l.message.to = l.text, ""
+		l.original, l.message.To = l.text, ""
 		if l.err = err; err == nil {
 			l.err = b.parser.parse(l)
 		}

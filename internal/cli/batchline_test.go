@@ -3,15 +3,14 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 )
 
 const someDevice = "a0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9f"
@@ -19,7 +18,7 @@ const someDevice = "a0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d
 // parseLine parses one line after the given defaults.
 func parseLine(t testing.TB, text, defaults string) (*line, error) {
 	t.Helper()
-	p := &lineParser{}
+	p := newLineParser(new(message.Message))
 	if defaults != "" {
 		is, err := p.readDefaults([]byte(defaults))
 		if err != nil || !is {
@@ -40,22 +39,6 @@ func TestBatchLine(t *testing.T) {
 		line, defaults string
 		want           apns.Notification
 	}{
-		"payload": {
-			line: `{"to":"aa","payload":{"aps":{"alert":"ä\n"} , "a":[1,2.5e3,null,true]},"topic":"com.example.app"}`,
-			want: apns.Notification{DeviceToken: "aa", BundleID: "com.example.app", Payload: []byte(`{"aps":{"alert":"ä\n"} , "a":[1,2.5e3,null,true]}`)},
-		},
-		"parts": {
-			line: `{"to":"aa","title":"T","subtitle":"S","body":"B\u0021","badge":0,"sound":"default","category":"C","thread_id":"D","interruption_level":"active","mutable_content":true,"content_available":true,"data":{"k":{"x":1}}}`,
-			want: apns.Notification{DeviceToken: "aa", Payload: []byte(`{"aps":{"alert":{"title":"T","subtitle":"S","body":"B!"},"badge":0,"sound":"default","thread-id":"D","category":"C","content-available":1,"mutable-content":1,"interruption-level":"active"},"k":{"x":1}}`)},
-		},
-		"headers": {
-			line: `{"to":"aa","title":"T","bundle_id":"b.c","push_type":"alert","priority":5,"expiration":0,"collapse_id":"x\"y","id":"0190E8F2-6f3a-7c3e-9b1d-2f0a4c5d6e7f"}`,
-			want: apns.Notification{DeviceToken: "aa", BundleID: "b.c", PushType: "alert", Priority: 5, Expiration: apns.ExpireImmediately, CollapseID: `x"y`, ID: id, Payload: []byte(`{"aps":{"alert":{"title":"T"}}}`)},
-		},
-		"full topic":                       {line: `{"to":"aa","topic":"b.c.voip","push_type":"voip","data":{"k":1}}`, want: apns.Notification{DeviceToken: "aa", Topic: "b.c.voip", PushType: "voip", Payload: []byte(`{"k":1}`)}},
-		"bundle id":                        {line: `{"to":"aa","topic":"b.c","push_type":"voip","data":{"k":1}}`, want: apns.Notification{DeviceToken: "aa", BundleID: "b.c", PushType: "voip", Payload: []byte(`{"k":1}`)}},
-		"escaped key":                      {line: `{"\u0074o":"aa","payload":{}}`, want: apns.Notification{DeviceToken: "aa", Payload: []byte(`{}`)}},
-		"clear the badge":                  {line: `{"to":"aa","badge":"clear"}`, want: apns.Notification{DeviceToken: "aa", Payload: []byte(`{"aps":{"badge":0}}`)}},
 		"defaults":                         {line: `{"to":"aa","body":"B"}`, defaults: `{"defaults":{"title":"T","topic":"b.c","priority":5}}`, want: apns.Notification{DeviceToken: "aa", BundleID: "b.c", Priority: 5, Payload: []byte(`{"aps":{"alert":{"title":"T","body":"B"}}}`)}},
 		"defaults are overruled":           {line: `{"to":"aa","title":"U","bundle_id":"d.e","priority":10}`, defaults: `{"defaults":{"title":"T","topic":"b.c","priority":5}}`, want: apns.Notification{DeviceToken: "aa", BundleID: "d.e", Priority: 10, Payload: []byte(`{"aps":{"alert":{"title":"U"}}}`)}},
 		"payload overrules default parts":  {line: `{"to":"aa","payload":{"x":1}}`, defaults: `{"defaults":{"title":"T"}}`, want: apns.Notification{DeviceToken: "aa", Payload: []byte(`{"x":1}`)}},
@@ -94,55 +77,15 @@ func TestBatchLineRelativeExpiration(t *testing.T) {
 
 func TestBadBatchLines(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"to":"aa"}`:                                              "there is nothing to send",
-		`{"title":"x"}`:                                            `"to" is missing`,
-		`{"to":"aa","title":"x","titel":"x"}`:                      `unknown key "titel"; did you mean "title"?`,
-		`{"to":"aa","collapseId":"x"}`:                             `did you mean "collapse_id"?`,
-		`{"token":"aa"}`:                                           `unknown key "token"; did you mean to?`,
-		`{"device_token":"aa","title":"x"}`:                        `unknown key "device_token"; did you mean to?`,
-		`{"to":"aa","alert":"x"}`:                                  `did you mean title and body?`,
-		`{"to":"aa","zebra":"x"}`:                                  `unknown key "zebra"`,
-		`{"to":"aa","to":"bb"}`:                                    `the key "to" is there twice`,
-		`{"to":"aa","title":null}`:                                 `"title" is null; leave the key out`,
-		`{"to":42}`:                                                `"to" has to be a string, not a number`,
-		`{"to":"aa","payload":"{}"}`:                               "the payload was encoded twice",
-		`{"to":"aa","payload":[]}`:                                 `"payload" has to be an object, not an array`,
-		`{"to":"aa","payload":{},"title":"x"}`:                     `"payload" is the whole payload, so it cannot go with "title"`,
-		`{"to":"aa","payload":{},"topic":"a.b","bundle_id":"a.b"}`: "exclude each other",
-		`{"to":"aa","title":"x","badge":-1}`:                       `"badge" has to be a number from 0, or clear`,
-		`{"to":"aa","title":"x","badge":"7"}`:                      "without quotes",
-		`{"to":"aa","title":"x","badge":true}`:                     `"badge" has to be a number or a string, not true`,
-		`{"to":"aa","title":"x","mutable_content":1}`:              `"mutable_content" has to be true or false, not a number`,
-		`{"to":"aa","title":"x","priority":"10"}`:                  `"priority" has to be a number, not a string`,
-		`{"to":"aa","title":"x","priority":7}`:                     `"priority" is 7; it has to be 10`,
-		`{"to":"aa","title":"x","priority":1e1}`:                   `"priority" has to be 10, 5 or 1`,
-		`{"to":"aa","title":"x","push_type":"silent"}`:             "called background",
-		`{"to":"aa","title":"x","expiration":3600}`:                "a time in 1970; for a duration write 3600s",
-		`{"to":"aa","title":"x","expiration":1.5}`:                 "whole number of UNIX seconds",
-		`{"to":"aa","title":"x","expiration":"soon"}`:              `"expiration" has to be 0`,
-		`{"to":"aa","title":"x","expiration":-1}`:                  "cannot be negative",
-		`{"to":"aa","title":"x","id":"1"}`:                         `"id" apns-id has to be a UUID`,
-		`{"to":"aa","title":"x","data":{"aps":1}}`:                 "which is Apple's",
-		`{"to":"aa","title":"x","data":{"a":1,"a":2}}`:             `"data" has the key "a" twice`,
-		`{"to":"aa","title":"x"}{"to":"bb"}`:                       "a second object begins at character 24",
-		`{"to":"aa","title":"x"} x`:                                "'x' where the end of the line should be",
-		`[{"to":"aa"}]`:                                            "an array; a batch has one object on each line",
-		`"to"`:                                                     "'\"' where { should be",
-		`{'to':'aa'}`:                                              "JSON has double quotes only",
-		`{“to”:"aa"}`:                                              "a typographic quote",
-		`{"to":"aa",}`:                                             "'}' where a key in double quotes should be",
-		`{"to":"aa" "title":"x"}`:                                  "where a comma or } should be",
-		"{\"to\":\"a\ta\"}":                                        "a control character inside a string",
-		`{"to":"aa", // device`:                                    "JSON has no comments",
-		`{"to":"\x"}`:                                              "the rest of an escape",
-		`{"to":tru}`:                                               "the rest of true",
-		"{\"to\":\"\xff\"}":                                        "not UTF-8",
-		`{"defaults":{"topic":"a.b"}}`:                             "defaults can only stand on the first line",
-		`{"original":{"original":{"to":"aa"}}}`:                    "either one or the other",
-		`{"original":{"to":"aa","payload":{}},"title":"x"}`:        "either one or the other",
-		`{"original":42}`:                                          `"original" has to be an object or a string`,
-		`{"line":7}`:                                               `unknown key "line"`,
-		`{"to":"aa","data":{"a":` + strings.Repeat("[", 600):       "more than 512 levels",
+		`{"to":"aa"}`:                                       "there is nothing to send",
+		`{"title":"x"}`:                                     `"to" is missing`,
+		`{"to":"aa","title":"x"}{"to":"bb"}`:                "a second object begins at character 24",
+		`[{"to":"aa"}]`:                                     "an array; a batch has one object on each line",
+		`{"defaults":{"topic":"a.b"}}`:                      "defaults can only stand on the first line",
+		`{"original":{"original":{"to":"aa"}}}`:             "either one or the other",
+		`{"original":{"to":"aa","payload":{}},"title":"x"}`: "either one or the other",
+		`{"original":42}`:                                   `"original" has to be an object or a string`,
+		`{"line":7}`:                                        `unknown key "line"`,
 	} {
 		_, err := parseLine(t, text, "")
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -164,13 +107,13 @@ func TestBadDefaults(t *testing.T) {
 		`{"defaults":{"topic":"a.b"}}{"defaults":{}}`:   "a second object",
 		`{"defaults":{"topic":"a"},"defaults":{"x":1}}`: "twice",
 	} {
-		_, err := new(lineParser).readDefaults([]byte(text))
+		_, err := newLineParser(new(message.Message)).readDefaults([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
 	// What only mentions the word is an ordinary line.
-	if is, err := new(lineParser).readDefaults([]byte(`{"to":"aa","title":"defaults"}`)); is || err != nil {
+	if is, err := newLineParser(new(message.Message)).readDefaults([]byte(`{"to":"aa","title":"defaults"}`)); is || err != nil {
 		t.Errorf("%v %v", is, err)
 	}
 }
@@ -186,7 +129,7 @@ func TestTruncatedBatchLine(t *testing.T) {
 			t.Errorf("accepted the first %d bytes: %s", n, whole[:n])
 		}
 	}
-	p := &lineParser{}
+	p := newLineParser(new(message.Message))
 	defaults := `{"defaults":{"topic":"com.example.app","payload":{"aps":{}}}}`
 	for n := range len(defaults) {
 		if is, err := p.readDefaults([]byte(defaults[:n])); is && err == nil {
@@ -208,7 +151,7 @@ func FuzzBatchLine(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p := &lineParser{}
+		p := newLineParser(new(message.Message))
 		if is, err := p.readDefaults(bytes.Clone(text)); is && err == nil && !json.Valid(text) {
 			t.Fatalf("took defaults that are not JSON: %q", text)
 		}
@@ -249,28 +192,9 @@ func FuzzBatchLine(f *testing.F) {
 	})
 }
 
-// The scanner takes what encoding/json takes.
-func FuzzJSONScan(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,-0.5e+10,"\u00e4\n",true,false,null,{}]}`, `[]`, ` 1 `, `"`, `{"a"}`, `01`, `-`, `1.`, `1e`, `{,}`, `[1,]`, `nul`, `"\ud800"`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if !utf8.Valid(text) {
-			return
-		}
-		s := jsonScan{data: text}
-		_, _, err := s.value(0)
-		s.space()
-		got := err == nil && s.pos == len(text)
-		if want := json.Valid(text); got != want && !strings.Contains(fmt.Sprint(err), "levels") {
-			t.Errorf("%q: %v (%v), and %v for encoding/json", text, got, err, want)
-		}
-	})
-}
-
 func BenchmarkBatchLine(b *testing.B) {
 	text := []byte(`{"to":"` + someDevice + `","payload":{"aps":{"alert":{"title":"Your order has shipped","body":"It arrives on Thursday between 9 and 12."},"sound":"default"},"order":4711},"topic":"com.example.app"}`)
-	p := &lineParser{}
+	p := newLineParser(new(message.Message))
 	l := &line{}
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()

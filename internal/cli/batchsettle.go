@@ -5,11 +5,12 @@ import (
 	"fmt"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 )
 
 // badLine deals with a line that says nothing that could be sent.
 func (b *batchRun) badLine(l *line) {
-	v := verdict{DeviceToken: l.message.to, Outcome: apns.NotSent, Error: l.err.Error(), invalid: true}
+	v := verdict{DeviceToken: l.message.To, Outcome: apns.NotSent, Error: l.err.Error(), invalid: true}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sum.Lines++
@@ -29,7 +30,7 @@ func (b *batchRun) settle(r *apns.Result) {
 		b.recycle(l)
 		return
 	}
-	v := newVerdict(r.Notification, r.Receipt, r.Err, lineWords)
+	v := newVerdict(r.Notification, r.Receipt, r.Err, message.KeyWords)
 	switch {
 	case v.invalid:
 		b.invalid(l, &v)

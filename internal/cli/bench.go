@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 	"aviso.example/internal/proto"
 )
 
@@ -250,7 +251,7 @@ func newBenchRun(client *apns.Client, f *benchFlags) *benchRun {
 		var device [32]byte
 		rand.Read(device[:])
 		run.list[i] = apns.Notification{DeviceToken: hex.EncodeToString(device[:]), Payload: payload}
-		setTopic(&run.list[i], f.topic)
+		message.SetTopic(&run.list[i], f.topic)
 	}
 	return run
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"aviso.example/internal/suggest"
 )
 
 // app is what the subcommands share: the world outside and the persistent
@@ -111,7 +113,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	for _, sub := range cmd.Commands() {
 		names = append(names, sub.Name())
 	}
-	return usage("there is no command %q%s; see aviso help", args[0], didYouMean(args[0], names))
+	return usage("there is no command %q%s; see aviso help", args[0], suggest.Hint(args[0], names))
 }
 
 // noArguments is for commands that take flags only.

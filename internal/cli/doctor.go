@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 )
 
 // doctorTimeout bounds each check.
@@ -88,7 +89,7 @@ func (a *app) doctor(cmd *cobra.Command, f *doctorFlags) error {
 		return err
 	}
 	if f.pushType != "" {
-		if _, err := knownPushType(f.pushType); err != nil {
+		if _, err := message.ParsePushType(f.pushType); err != nil {
 			return usage("--push-type %w", err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 	"aviso.example/internal/proto"
 )
 
@@ -281,7 +282,7 @@ func (d *doctor) checkPush(ctx context.Context) {
 		DeviceToken: dummyDeviceToken, Payload: []byte(`{"aps":{}}`),
 		PushType: apns.PushType(d.flags.pushType), Expiration: apns.ExpireImmediately,
 	}
-	setTopic(n, topic)
+	message.SetTopic(n, topic)
 	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
 	defer cancel()
 	receipt, err := client.Push(ctx, n)

@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"aviso.example/apns"
-	"aviso.example/payload"
+	"aviso.example/internal/message"
 )
 
 // Exit codes of every subcommand.
@@ -79,58 +78,13 @@ func flagProblem(err error) string {
 	return text
 }
 
-// fieldWords translates the library's names of fields into the user's words.
-type fieldWords map[string]string
-
-var flagWords = fieldWords{
+// flagWords are the words of those who write flags.
+var flagWords = message.Words{
 	"DeviceToken": "--to", "BundleID": "--topic", "Topic": "--topic", "Payload": "the payload",
 	"PushType": "--push-type", "Priority": "--priority", "Expiration": "--expiration", "CollapseID": "--collapse-id",
 }
 
-var lineWords = fieldWords{
-	"DeviceToken": `"to"`, "BundleID": `"topic"`, "Topic": `"topic"`, "Payload": `"payload"`,
-	"PushType": `"push_type"`, "Priority": `"priority"`, "Expiration": `"expiration"`, "CollapseID": `"collapse_id"`,
-}
-
-// advice in the library's errors speaks to Go programmers.
-var goWords = strings.NewReplacer(
-	"use ExpireImmediately for a single attempt", "use 0 for a single attempt",
-	". payload.Shorten trims the alert to fit", "; shorten the texts",
-	", here and in Config: it is", ": it is",
-	"; or set BundleID instead, and the suffix is added", "; or give the plain bundle identifier, and the suffix is added",
-	"give the plain bundle identifier, or use Topic", "give the plain bundle identifier",
-	"use InterruptionActive", "use the interruption level active",
-	"use InterruptionCritical", "use the interruption level critical",
-	"and raw JSON can be sent as Raw", "and raw JSON can be sent as the payload",
-)
-
-// problems lists what is wrong with a notification in the user's words.
-func (w fieldWords) problems(e *apns.InvalidError) string {
-	var s []string
-	for _, p := range e.Problems {
-		name := w[p.Field]
-		if name == "" {
-			name = p.Field
-		}
-		s = append(s, name+" "+goWords.Replace(p.Message))
-	}
-	return strings.Join(s, "; ")
-}
-
-// payloadProblem lists what is wrong with a payload in the user's words.
-func payloadProblem(err error) error {
-	e, ok := errors.AsType[*payload.InvalidError](err)
-	if !ok {
-		return err
-	}
-	var s []string
-	for _, p := range e.Problems {
-		s = append(s, goWords.Replace(p.String()))
-	}
-	return errors.New(strings.Join(s, "; "))
-}
-
-// configWords does the same for apns.Config.
+// configWords translates the names of the fields of apns.Config.
 var configWords = strings.NewReplacer(
 	"apns: Config.Endpoint", "--endpoint",
 	"apns: Config.BundleID", "--topic",

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aviso.example/apns"
+	"aviso.example/internal/suggest"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -46,7 +47,7 @@ func reasonWords() (words []string) {
 func (a *app) explain(word string) error {
 	info, ok := apns.LookupReason(word)
 	if !ok {
-		if near := nearest(word, reasonWords(), 3); len(near) > 0 {
+		if near := suggest.Nearest(word, reasonWords(), 3); len(near) > 0 {
 			return usage("APNs has no reason %q that anybody knows of; did you mean %s?", word, strings.Join(near, " or "))
 		}
 		return usage("APNs has no reason %q that anybody knows of; aviso explain lists all", word)

@@ -9,9 +9,9 @@ import (
 	"io"
 	"os"
 	"time"
-	"unicode/utf8"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 )
 
 // failure is a line of --failures. It can be given to --batch as it is.
@@ -57,28 +57,28 @@ func (f *failureLine) key(key string) bool {
 	return true
 }
 
-func (f *failureLine) read(s *jsonScan, key string) error {
-	kind, raw, err := s.value(1)
+func (f *failureLine) read(s *message.Scan, key string) error {
+	value, err := s.Value()
 	if err != nil {
 		return err
 	}
 	switch key {
 	case "original":
-		switch kind {
-		case jsonObject:
-			f.original = raw
-		case jsonString:
-			text, err := unquote(raw, true)
+		switch value.Kind {
+		case message.KindObject:
+			f.original = value.Raw
+		case message.KindString:
+			text, err := value.Text(key)
 			f.original = []byte(text)
 			return err
 		default:
-			return fmt.Errorf(`"original" has to be an object or a string, not %s`, kind)
+			return fmt.Errorf(`"original" has to be an object or a string, not %s`, value.Kind)
 		}
 	case "apns_id":
 		// What was sent under an id is sent again under the same, so that APNs'
 		// log shows one notification.
-		if kind == jsonString {
-			text, _ := unquote(raw, true)
+		if value.Kind == message.KindString {
+			text, _ := value.Text(key)
 			f.id, _ = apns.ParseID(text)
 		}
 	}
@@ -157,7 +157,7 @@ func (f *failureWriter) write(l *line, v *verdict) error {
 	if v.invalid {
 		out.ID = "" // nothing was sent under it
 	}
-	if s := (jsonScan{data: l.original}); isObject(&s) && utf8.Valid(l.original) {
+	if message.IsObject(l.original) {
 		out.Original = json.RawMessage(l.original)
 	} else {
 		out.Original = string(l.original)
@@ -169,13 +169,6 @@ func (f *failureWriter) write(l *line, v *verdict) error {
 		err = f.w.Flush()
 	}
 	return err
-}
-
-// isObject reports whether a text is one JSON object and nothing else.
-func isObject(s *jsonScan) bool {
-	kind, _, err := s.value(0)
-	s.space()
-	return err == nil && kind == jsonObject && s.pos == len(s.data)
 }
 
 func (f *failureWriter) close() error {

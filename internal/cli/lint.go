@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"aviso.example/internal/message"
 	"aviso.example/internal/proto"
 	"aviso.example/payload"
 )
@@ -69,14 +70,11 @@ func (f *lintFlags) linter(flags *pflag.FlagSet) (payload.Linter, error) {
 		return l, usage("--environment has to be sandbox or production")
 	}
 	if flags.Changed("expiration") {
-		e, err := parseExpiration(f.expiration)
+		e, err := message.ParseExpiration(f.expiration)
 		if err != nil {
 			return l, usage("--expiration %w", err)
 		}
-		at := e.at
-		if e.after > 0 {
-			at = l.Now.Add(e.after).Unix()
-		}
+		at := e.Unix(l.Now)
 		l.Expiration = &at
 	}
 	return l, nil

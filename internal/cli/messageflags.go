@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 )
 
 // messageFlags are the flags that describe a notification.
@@ -25,15 +26,15 @@ type messageFlags struct {
 }
 
 // messageFlagNames ties the flags to the parts of a message.
-var messageFlagNames = map[field]string{
-	fieldTitle: "title", fieldSubtitle: "subtitle", fieldBody: "body", fieldBadge: "badge", fieldSound: "sound",
-	fieldCategory: "category", fieldThreadID: "thread-id", fieldInterruptionLevel: "interruption-level",
-	fieldMutableContent: "mutable-content", fieldContentAvailable: "content-available", fieldData: "data",
-	fieldPayload: "payload", fieldTopic: "topic", fieldPushType: "push-type", fieldPriority: "priority",
-	fieldExpiration: "expiration", fieldCollapseID: "collapse-id", fieldID: "id", fieldTo: "to",
+var messageFlagNames = map[message.Field]string{
+	message.FieldTitle: "title", message.FieldSubtitle: "subtitle", message.FieldBody: "body", message.FieldBadge: "badge", message.FieldSound: "sound",
+	message.FieldCategory: "category", message.FieldThreadID: "thread-id", message.FieldInterruptionLevel: "interruption-level",
+	message.FieldMutableContent: "mutable-content", message.FieldContentAvailable: "content-available", message.FieldData: "data",
+	message.FieldPayload: "payload", message.FieldTopic: "topic", message.FieldPushType: "push-type", message.FieldPriority: "priority",
+	message.FieldExpiration: "expiration", message.FieldCollapseID: "collapse-id", message.FieldID: "id", message.FieldTo: "to",
 }
 
-func flagName(f field) string { return "--" + messageFlagNames[f] }
+func flagName(f message.Field) string { return "--" + messageFlagNames[f] }
 
 func (f *messageFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.topic, "topic", "", "bundle `ID` of the app, or a whole topic with the suffix of its push type")
@@ -57,43 +58,43 @@ func (f *messageFlags) register(flags *pflag.FlagSet) {
 }
 
 // message reads the flags.
-func (f *messageFlags) message(a *app, flags *pflag.FlagSet) (*message, error) {
-	m := &message{
-		title: f.title, subtitle: f.subtitle, body: f.body, sound: f.sound, category: f.category, threadID: f.threadID,
-		mutable: f.mutable, contentAvailable: f.contentAvailable, topic: f.topic, collapseID: f.collapseID,
+func (f *messageFlags) message(a *app, flags *pflag.FlagSet) (*message.Message, error) {
+	m := &message.Message{
+		Title: f.title, Subtitle: f.subtitle, Body: f.body, Sound: f.sound, Category: f.category, ThreadID: f.threadID,
+		MutableContent: f.mutable, ContentAvailable: f.contentAvailable, Topic: f.topic, CollapseID: f.collapseID,
 	}
 	for bit, name := range messageFlagNames {
-		if bit != fieldTo && flags.Changed(name) {
-			m.given |= bit
+		if bit != message.FieldTo && flags.Changed(name) {
+			m.Given |= bit
 		}
 	}
 	// A switch that is turned off is as good as absent.
 	if !f.mutable {
-		m.given &^= fieldMutableContent
+		m.Given &^= message.FieldMutableContent
 	}
 	if !f.contentAvailable {
-		m.given &^= fieldContentAvailable
+		m.Given &^= message.FieldContentAvailable
 	}
 	var err error
-	read := func(bit field, parse func() error) {
-		if err == nil && m.given&bit != 0 {
+	read := func(bit message.Field, parse func() error) {
+		if err == nil && m.Given&bit != 0 {
 			if problem := parse(); problem != nil {
 				err = usage("%s %w", flagName(bit), problem)
 			}
 		}
 	}
-	read(fieldPushType, func() (err error) { m.pushType, err = knownPushType(f.pushType); return })
-	read(fieldPriority, func() (err error) { m.priority, err = knownPriority(f.priority); return })
-	read(fieldExpiration, func() (err error) { m.expiration, err = parseExpiration(f.expiration); return })
-	read(fieldID, func() (err error) { m.id, err = apns.ParseID(f.id); return })
-	read(fieldBadge, func() (err error) { m.badge, err = parseBadge(f.badge); return })
-	read(fieldInterruptionLevel, func() (err error) { m.interruption, err = knownInterruption(f.interruption); return })
-	read(fieldData, func() (err error) { m.data, err = parseData(f.data); return })
-	read(fieldPayload, func() (err error) { m.payload, err = a.readPayload(f.payload); return })
+	read(message.FieldPushType, func() (err error) { m.PushType, err = message.ParsePushType(f.pushType); return })
+	read(message.FieldPriority, func() (err error) { m.Priority, err = message.ParsePriority(f.priority); return })
+	read(message.FieldExpiration, func() (err error) { m.Expiration, err = message.ParseExpiration(f.expiration); return })
+	read(message.FieldID, func() (err error) { m.ID, err = apns.ParseID(f.id); return })
+	read(message.FieldBadge, func() (err error) { m.Badge, err = message.ParseBadge(f.badge); return })
+	read(message.FieldInterruptionLevel, func() (err error) { m.InterruptionLevel, err = message.ParseInterruptionLevel(f.interruption); return })
+	read(message.FieldData, func() (err error) { m.Data, err = parseData(f.data); return })
+	read(message.FieldPayload, func() (err error) { m.Payload, err = a.readPayload(f.payload); return })
 	if err != nil {
 		return nil, err
 	}
-	if err := m.check(flagName); err != nil {
+	if err := m.Check(flagName); err != nil {
 		return nil, usage("%w", err)
 	}
 	return m, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 	"aviso.example/internal/proto"
 	"aviso.example/payload"
 )
@@ -107,9 +108,9 @@ func closeClient(client *apns.Client) {
 }
 
 // defaultTopic takes the topic from the certificate where none is named.
-func (m *message) defaultTopic(cfg *apns.Config) {
-	if m.topic == "" && cfg.Certificate != nil {
-		m.topic = cfg.Certificate.Info.DefaultTopic()
+func defaultTopic(m *message.Message, cfg *apns.Config) {
+	if m.Topic == "" && cfg.Certificate != nil {
+		m.Topic = cfg.Certificate.Info.DefaultTopic()
 	}
 }
 
@@ -122,7 +123,7 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 	if err != nil {
 		return err
 	}
-	m.defaultTopic(&cfg)
+	defaultTopic(m, &cfg)
 	if err := f.batchFlags.check(cmd.Flags()); err != nil {
 		return err
 	}
@@ -135,18 +136,16 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 	case len(f.to) > 1 && f.id != "":
 		return usage("--id names one notification, but there are %d device tokens", len(f.to))
 	}
-	body, err := m.appendPayload(nil, flagName)
+	body, err := m.AppendPayload(nil, flagName)
 	if err != nil {
-		return usage("%w", payloadProblem(err))
+		return usage("%w", err)
 	}
 	now := time.Now()
 	list := make([]*apns.Notification, len(f.to))
 	for i, to := range f.to {
-		n := &apns.Notification{
-			DeviceToken: to, Payload: body, PushType: m.pushType, Priority: m.priority,
-			Expiration: m.expiration.value(now), CollapseID: m.collapseID, ID: m.id, Tag: i,
-		}
-		setTopic(n, m.topic)
+		n := new(apns.Notification)
+		m.Fill(n, now)
+		n.DeviceToken, n.Payload, n.Tag = to, body, i
 		list[i] = n
 	}
 	client, err := newClient(cfg)
@@ -180,10 +179,10 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 
 // warn says what APNs would take and the device then drop. It is advice, and
 // stops nothing.
-func (a *app) warn(m *message, n *apns.Notification) {
-	linter := payload.Linter{Topic: n.Topic, Priority: m.priority, Now: time.Now()}
-	pushType := m.pushType
-	if pushType == "" && !strings.HasPrefix(m.topic, proto.TopicPrefixPass) && !strings.HasPrefix(m.topic, proto.TopicPrefixWebsite) {
+func (a *app) warn(m *message.Message, n *apns.Notification) {
+	linter := payload.Linter{Topic: n.Topic, Priority: m.Priority, Now: time.Now()}
+	pushType := m.PushType
+	if pushType == "" && !strings.HasPrefix(m.Topic, proto.TopicPrefixPass) && !strings.HasPrefix(m.Topic, proto.TopicPrefixWebsite) {
 		pushType = apns.PushTypeAlert // as the client does
 	}
 	for _, finding := range linter.Lint(pushType, n.Payload) {

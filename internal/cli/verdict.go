@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aviso.example/apns"
+	"aviso.example/internal/message"
 )
 
 // verdict is the outcome of one notification as it is printed.
@@ -28,7 +29,7 @@ type verdict struct {
 	invalid bool
 }
 
-func newVerdict(n *apns.Notification, r apns.Receipt, err error, words fieldWords) (v verdict) {
+func newVerdict(n *apns.Notification, r apns.Receipt, err error, words message.Words) (v verdict) {
 	v = verdict{DeviceToken: n.DeviceToken, Outcome: apns.OutcomeOf(err), UniqueID: r.UniqueID, Attempts: r.Attempts}
 	if !r.ID.IsZero() {
 		v.ID = r.ID.String()
@@ -47,7 +48,7 @@ func newVerdict(n *apns.Notification, r apns.Receipt, err error, words fieldWord
 	}
 	if e, ok := errors.AsType[*apns.InvalidError](err); ok {
 		v.invalid = true
-		v.Error = words.problems(e)
+		v.Error = words.Problems(e)
 		return v
 	}
 	defer func() { v.Error = oneLine(v.Error) }()

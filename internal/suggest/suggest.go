@@ -1,4 +1,5 @@
-package cli
+// Package suggest guesses what somebody meant to type.
+package suggest
 
 import (
 	"cmp"
@@ -7,21 +8,21 @@ import (
 	"strings"
 )
 
-// didYouMean returns a hint if one of the known words is near, else "".
-func didYouMean(word string, known []string) string {
-	if near := nearest(word, known, 1); len(near) > 0 {
+// Hint returns a hint if one of the known words is near, else "".
+func Hint(word string, known []string) string {
+	if near := Nearest(word, known, 1); len(near) > 0 {
 		return fmt.Sprintf("; did you mean %q?", near[0])
 	}
 	return ""
 }
 
-// nearest returns up to n known words that a typing error or two may have
+// Nearest returns up to n known words that a typing error or two may have
 // turned into word, the nearest first.
-func nearest(word string, known []string, n int) []string {
+func Nearest(word string, known []string, n int) []string {
 	if len(word) > 64 {
 		return nil // nobody mistypes that much, and the distance takes a while
 	}
-	key := plain(word)
+	key := Plain(word)
 	limit := max(1, len(key)/3)
 	type candidate struct {
 		word     string
@@ -29,7 +30,7 @@ func nearest(word string, known []string, n int) []string {
 	}
 	var near []candidate
 	for _, k := range known {
-		if d := editDistance(key, plain(k)); d <= limit {
+		if d := editDistance(key, Plain(k)); d <= limit {
 			near = append(near, candidate{k, d})
 		}
 	}
@@ -43,8 +44,8 @@ func nearest(word string, known []string, n int) []string {
 
 var separators = strings.NewReplacer("_", "", "-", "", " ", "")
 
-// plain removes what differs between the ways of writing one name.
-func plain(s string) string {
+// Plain removes what differs between the ways of writing one name.
+func Plain(s string) string {
 	return strings.ToLower(separators.Replace(s))
 }
 

@@ -1,0 +1,85 @@
+package message
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"aviso.example/internal/suggest"
+)
+
+// key is a key of an object, and the part of a message it stands for.
+type key struct {
+	name  string
+	field Field
+}
+
+// keys finds a key by its name, also if the name is there as bytes only.
+var keys = func() map[string]key {
+	all := map[string]key{}
+	for _, k := range []key{
+		{"to", FieldTo},
+		{"payload", FieldPayload},
+		{"title", FieldTitle},
+		{"subtitle", FieldSubtitle},
+		{"body", FieldBody},
+		{"badge", FieldBadge},
+		{"sound", FieldSound},
+		{"category", FieldCategory},
+		{"thread_id", FieldThreadID},
+		{"interruption_level", FieldInterruptionLevel},
+		{"mutable_content", FieldMutableContent},
+		{"content_available", FieldContentAvailable},
+		{"data", FieldData},
+		{"topic", FieldTopic},
+		{"bundle_id", FieldBundleID},
+		{"push_type", FieldPushType},
+		{"priority", FieldPriority},
+		{"expiration", FieldExpiration},
+		{"collapse_id", FieldCollapseID},
+		{"id", FieldID},
+	} {
+		all[k.name] = k
+	}
+	return all
+}()
+
+var keyNames = slices.Sorted(maps.Keys(keys))
+
+// Keys returns the keys of an object in alphabetical order.
+func Keys() []string { return slices.Clone(keyNames) }
+
+// FieldOf returns the part that a key stands for, or 0 if it is none of ours.
+func FieldOf(key string) Field { return keys[key].field }
+
+// KeyName returns the key of a part, in quotes.
+func KeyName(f Field) string {
+	for _, k := range keys {
+		if k.field == f {
+			return strconv.Quote(k.name)
+		}
+	}
+	return "?"
+}
+
+// strangeKeys are what other senders call things.
+var strangeKeys = map[string]string{
+	"token": "to", "tokens": "to", "devicetoken": "to", "device": "to", "registrationid": "to",
+	"alert": "title and body", "message": "body", "text": "body", "aps": "payload", "custom": "data",
+	"apnstopic": "topic", "apnspushtype": "push_type", "type": "push_type", "apnspriority": "priority",
+	"apnsexpiration": "expiration", "ttl": "expiration", "expiry": "expiration",
+	"apnscollapseid": "collapse_id", "collapsekey": "collapse_id", "apnsid": "id", "uuid": "id",
+}
+
+// UnknownKey refuses a key, with the likely mistake. others are keys that the
+// caller knows besides ours.
+func UnknownKey(key string, others []string) error {
+	if len(key) > 64 {
+		key = key[:60] + "…"
+	}
+	if other := strangeKeys[suggest.Plain(key)]; other != "" {
+		return fmt.Errorf("unknown key %q; did you mean %s?", key, other)
+	}
+	return fmt.Errorf("unknown key %q%s", key, suggest.Hint(key, slices.Concat(keyNames, others)))
+}

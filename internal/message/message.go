@@ -1,0 +1,124 @@
+package message
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"aviso.example/apns"
+	"aviso.example/internal/proto"
+	"aviso.example/payload"
+)
+
+// Field is a bit for each part of a message that can be given, as a flag or as a
+// key. The zero values of most parts mean something, so what was given is noted
+// apart.
+type Field uint32
+
+// The parts.
+const (
+	FieldTitle Field = 1 << iota
+	FieldSubtitle
+	FieldBody
+	FieldBadge
+	FieldSound
+	FieldCategory
+	FieldThreadID
+	FieldInterruptionLevel
+	FieldMutableContent
+	FieldContentAvailable
+	FieldData
+	FieldPayload
+	FieldTopic
+	FieldBundleID
+	FieldPushType
+	FieldPriority
+	FieldExpiration
+	FieldCollapseID
+	FieldID
+	FieldTo
+
+	// fieldsOfAlert are the parts that only an alert has.
+	fieldsOfAlert = FieldTitle | FieldSubtitle | FieldBody | FieldBadge | FieldSound | FieldCategory |
+		FieldThreadID | FieldInterruptionLevel | FieldMutableContent | FieldContentAvailable
+	// fieldsOfSugar are those a payload is made from.
+	fieldsOfSugar = fieldsOfAlert | FieldData
+)
+
+// Message is a notification in the user's words: a payload, or the parts of one,
+// and what is said about it.
+type Message struct {
+	// Given has the parts that were given.
+	Given Field
+
+	Title, Subtitle, Body, Sound, Category, ThreadID string
+	InterruptionLevel                                payload.InterruptionLevel
+	Badge                                            payload.Badge
+	MutableContent, ContentAvailable                 bool
+	// Data has the app's own keys.
+	Data map[string]json.RawMessage
+
+	// Payload is sent as it is, instead of one made from the parts above.
+	Payload []byte
+
+	// To is the device token.
+	To string
+	// Topic is a bundle identifier, or a whole topic with the suffix of its push
+	// type; BundleID is never taken for the latter.
+	Topic, BundleID string
+	PushType        apns.PushType
+	Priority        apns.Priority
+	Expiration      Expiration
+	CollapseID      string
+	ID              apns.ID
+}
+
+// Check refuses what contradicts itself. name says what the user calls a part.
+func (m *Message) Check(name func(Field) string) error {
+	if m.Given&FieldPayload != 0 && m.Given&fieldsOfSugar != 0 {
+		return fmt.Errorf("%s is the whole payload, so it cannot go with %s", name(FieldPayload), names(m.Given&fieldsOfSugar, name))
+	}
+	if m.Given&FieldTopic != 0 && m.Given&FieldBundleID != 0 {
+		return fmt.Errorf("%s and %s exclude each other; %s takes either a bundle identifier or a whole topic", name(FieldTopic), name(FieldBundleID), name(FieldTopic))
+	}
+	return nil
+}
+
+func names(fields Field, name func(Field) string) string {
+	var list []string
+	for f := Field(1); f != 0 && f <= fields; f <<= 1 {
+		if fields&f != 0 {
+			list = append(list, name(f))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// Fill makes n this notification, all but the payload. An expiration that was
+// given as a duration counts from now.
+func (m *Message) Fill(n *apns.Notification, now time.Time) {
+	*n = apns.Notification{
+		DeviceToken: m.To, PushType: m.PushType, Priority: m.Priority,
+		Expiration: m.Expiration.Value(now), CollapseID: m.CollapseID, ID: m.ID,
+	}
+	if m.BundleID != "" {
+		n.BundleID = m.BundleID
+	} else if m.Topic != "" {
+		SetTopic(n, m.Topic)
+	}
+}
+
+// SetTopic uses a topic as it is where it has the suffix of a push type, and else
+// as a bundle identifier, to which the client adds the suffix. The push type of n
+// has to be set before.
+func SetTopic(n *apns.Notification, topic string) {
+	n.Topic, n.BundleID = "", topic
+	for i := range proto.TypeRules {
+		rule := &proto.TypeRules[i]
+		if rule.TopicSuffix != "" && strings.HasSuffix(topic, rule.TopicSuffix) || rule.Type == proto.PushTypeMDM && n.PushType == proto.PushTypeMDM {
+			n.Topic, n.BundleID = topic, "" // also with the wrong type: the client says what does not fit
+			return
+		}
+	}
+}
