@@ -1,12 +1,13 @@
 package auth
 
 import (
-	"crypto/ecdsa"
-	"crypto/rand"
+	"crypto"
 	"crypto/sha256"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"time"
 )
 
@@ -45,15 +46,21 @@ func signJWT(key *SigningKey, teamID, subject string, issuedAt time.Time) (strin
 	text = encoding.AppendEncode(text, claims)
 
 	digest := sha256.Sum256(text)
-	r, s, err := ecdsa.Sign(rand.Reader, key.key, digest[:])
+	// Without a source of randomness the signature is deterministic (RFC 6979):
+	// equal claims make equal provider tokens, on any machine.
+	der, err := key.key.Sign(nil, digest[:], crypto.SHA256)
 	if err != nil {
+		return "", fmt.Errorf("auth: signing a provider token: %w", err)
+	}
+	var numbers struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &numbers); err != nil {
 		return "", fmt.Errorf("auth: signing a provider token: %w", err)
 	}
 	var signature [64]byte
 	// FillBytes keeps leading zeros, without which one signature in 128 would
 	// be short and refused.
-	r.FillBytes(signature[:32])
-	s.FillBytes(signature[32:])
+	numbers.R.FillBytes(signature[:32])
+	numbers.S.FillBytes(signature[32:])
 
 	text = append(text, '.')
 	text = encoding.AppendEncode(text, signature[:])

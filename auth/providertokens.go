@@ -53,6 +53,11 @@ type ProviderTokensConfig struct {
 	// identifier there. Leave it empty unless APNs answers InvalidProviderToken
 	// to such a key.
 	Subject string
+	// Shared makes provider tokens that are the same, byte for byte, on every
+	// machine that has the key: they bear the last half hour, and signatures are
+	// deterministic. It is for several processes that send for one team, of whose
+	// provider tokens APNs should see few.
+	Shared bool
 	// Now tells the time; nil means time.Now. It must be safe for concurrent use
 	// and, being called with a lock held, must not call back.
 	Now func() time.Time
@@ -65,6 +70,7 @@ type ProviderTokens struct {
 	key     *SigningKey
 	teamID  string
 	subject string
+	shared  bool
 	now     func() time.Time
 
 	// mu also makes signing single flight: signing takes some ten
@@ -104,7 +110,7 @@ func NewProviderTokens(config ProviderTokensConfig) (*ProviderTokens, error) {
 	if now == nil {
 		now = time.Now
 	}
-	return &ProviderTokens{key: config.Key, teamID: config.TeamID, subject: config.Subject, now: now}, nil
+	return &ProviderTokens{key: config.Key, teamID: config.TeamID, subject: config.Subject, shared: config.Shared, now: now}, nil
 }
 
 // KeyID returns the key id that the provider tokens name.
@@ -169,6 +175,11 @@ func (p *ProviderTokens) Current() (*ProviderToken, error) {
 	now := instantOf(p.now())
 	if p.newest != nil && !dueAt(now.since(p.newest.minted), mintInterval) {
 		return p.newest, nil
+	}
+	if p.shared {
+		// It counts from the half hour, so that all change at the same moment.
+		// The first can already be 30 minutes old; that leaves 25 of pinFor.
+		now = instantOf(now.reading.Add(-now.wall.Sub(now.wall.Truncate(mintInterval))))
 	}
 	return p.mint(now)
 }

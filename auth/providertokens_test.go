@@ -304,7 +304,8 @@ func TestPropertyApplesLimits(t *testing.T) {
 	key := must(GenerateSigningKey(testKeyID))
 	rapid.Check(t, func(t *rapid.T) {
 		now := newClock()
-		p := must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Now: now.Now}))
+		shared := rapid.Bool().Draw(t, "shared")
+		p := must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Shared: shared, Now: now.Now}))
 		type connection struct {
 			pin       *Pin
 			known     *ProviderToken
@@ -317,7 +318,9 @@ func TestPropertyApplesLimits(t *testing.T) {
 			if _, known := mintedAt[current]; known {
 				return
 			}
-			if len(mintedAt) > 0 && now.Now().Sub(lastMint) < proto.ProviderTokenMinInterval {
+			// One that bears the last half hour can follow the one before at once;
+			// what APNs counts is what a connection sees.
+			if !shared && len(mintedAt) > 0 && now.Now().Sub(lastMint) < proto.ProviderTokenMinInterval {
 				t.Fatalf("two made within %v", now.Now().Sub(lastMint))
 			}
 			lastMint = now.Now()
@@ -400,4 +403,45 @@ func TestPropertyApplesLimits(t *testing.T) {
 			},
 		})
 	})
+}
+
+// Machines that share a key make the same provider token at different moments of
+// the same half hour, and each connection still keeps Apple's two limits.
+func TestSharedProviderTokens(t *testing.T) {
+	key := must(GenerateSigningKey(testKeyID))
+	a, b := newClock(), newClock()
+	shared := func(c *clock) *ProviderTokens {
+		return must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Shared: true, Now: c.Now}))
+	}
+	a.advance(7*time.Minute + time.Second)
+	b.advance(29*time.Minute + 59*time.Second)
+	p, q := shared(a), shared(b)
+	if must(p.Current()).Authorization() != must(q.Current()).Authorization() {
+		t.Error("two machines made two provider tokens in one half hour")
+	}
+	pin := q.Pin()
+	var changes []time.Time
+	for range 24 * 60 {
+		current, changed, err := pin.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if age := b.Now().Sub(current.IssuedAt()); age >= proto.ProviderTokenMaxAge {
+			t.Fatalf("a provider token that is %v old was used", age)
+		}
+		if changed {
+			changes = append(changes, b.Now())
+		}
+		b.advance(time.Minute)
+	}
+	for i := 1; i < len(changes); i++ {
+		if gap := changes[i].Sub(changes[i-1]); gap < proto.ProviderTokenMinInterval {
+			t.Errorf("a connection changed its provider token after %v", gap)
+		}
+	}
+	a.advance(23 * time.Minute)
+	b.now = a.now.Add(20 * time.Minute)
+	if must(p.Current()).Authorization() != must(q.Current()).Authorization() {
+		t.Error("the next half hour has two provider tokens")
+	}
 }
