@@ -39,7 +39,7 @@ var layers = []struct {
 	{"one HTTP/2 connection, which knows nothing of APNs", []string{"internal/h2"}},
 	{
 		"tools and vocabulary that know nothing of the rest",
-		[]string{"internal/archtest", "internal/bundle", "internal/cms", "internal/memnet", "internal/proto", "internal/service", "internal/suggest"},
+		[]string{"internal/archtest", "internal/bundle", "internal/cms", "internal/keyindex", "internal/memnet", "internal/proto", "internal/service", "internal/suggest"},
 	},
 }
 
