@@ -1,0 +1,316 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"aviso.example/apns"
+)
+
+// control is what people decided: which apps and batches are paused, how fast
+// batches go, and what is cancelled. It is on the log, so that it outlives the
+// process and holds for all engines, and in memory, where every chunk meets it.
+type control struct {
+	engine  *Engine
+	apps    jetstream.KeyValue
+	batches jetstream.KeyValue
+	cancels jetstream.KeyValue
+
+	mu        sync.RWMutex
+	pausedApp map[string]AppControl
+	batch     map[BatchID]*BatchRecord
+	cancel    map[apns.ID][]MessageID // by unit
+}
+
+// AppControl is what a person decided about an app.
+type AppControl struct {
+	Paused bool      `json:"paused"`
+	Note   string    `json:"note,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// BatchRecord is what is known of a batch besides its verdicts.
+type BatchRecord struct {
+	ID          BatchID          `json:"id"`
+	App         string           `json:"app"`
+	Environment apns.Environment `json:"environment"`
+	Lane        Lane             `json:"lane"`
+	Label       string           `json:"label,omitempty"`
+	CreatedAt   time.Time        `json:"created_at"`
+	// ClosedAt is when the last line had been read. Before that, and for ever if
+	// the sender went away, the batch is open.
+	ClosedAt time.Time `json:"closed_at,omitzero"`
+	// Accepted lines are on disk, Refused ones were wrong.
+	Accepted int64 `json:"accepted"`
+	Refused  int64 `json:"refused"`
+	// Broken says why the end of the batch was never read.
+	Broken    string  `json:"broken,omitempty"`
+	Paused    bool    `json:"paused,omitempty"`
+	Cancelled bool    `json:"cancelled,omitempty"`
+	Rate      float64 `json:"rate,omitempty"`
+	// Units are those of further environments; the batch's own is its id.
+}
+
+const (
+	// batchAge is how long a batch is remembered after it last changed, beyond
+	// the longest SendAt.
+	batchAge = 2 * maxSendAhead
+	// cancelAge is how long a cancellation has to be known: as long as anything
+	// can still be waiting to be sent.
+	cancelAge = 2 * maxSendAhead
+)
+
+func (e *Engine) openControl(ctx context.Context) (*control, error) {
+	c := &control{engine: e, pausedApp: map[string]AppControl{}, batch: map[BatchID]*BatchRecord{}, cancel: map[apns.ID][]MessageID{}}
+	for _, b := range []struct {
+		name string
+		age  time.Duration
+		kv   *jetstream.KeyValue
+	}{
+		{bucketControl, 0, &c.apps}, {bucketControl + "_BATCHES", batchAge, &c.batches}, {bucketControl + "_CANCELS", cancelAge, &c.cancels},
+	} {
+		kv, err := e.store.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: b.name, TTL: b.age, Replicas: e.store.replicas, Storage: jetstream.FileStorage})
+		if err != nil {
+			return nil, fmt.Errorf("engine: bucket %s: %w", b.name, err)
+		}
+		*b.kv = kv
+	}
+	return c, nil
+}
+
+// watch follows the log until ctx is done; ready is closed when everything that
+// was there at the beginning is known.
+func (c *control) watch(ctx context.Context, kv jetstream.KeyValue, take func(key string, value []byte), ready *sync.WaitGroup) {
+	first := true
+	signal := func() {
+		if first {
+			first = false
+			ready.Done()
+		}
+	}
+	defer signal()
+	for ctx.Err() == nil {
+		w, err := kv.WatchAll(ctx)
+		if err != nil {
+			pause(ctx, troublePause)
+			continue
+		}
+		for entry := range w.Updates() {
+			if entry == nil { // everything up to now was seen
+				signal()
+				continue
+			}
+			value := entry.Value()
+			if entry.Operation() != jetstream.KeyValuePut {
+				value = nil
+			}
+			take(entry.Key(), value)
+			c.engine.gates.controlled()
+		}
+		w.Stop()
+	}
+}
+
+// start reads what there is and goes on following it.
+func (c *control) start(ctx context.Context) {
+	var ready sync.WaitGroup
+	ready.Add(3)
+	e := c.engine
+	e.background.Go(func() { c.watch(ctx, c.apps, c.takeApp, &ready) })
+	e.background.Go(func() { c.watch(ctx, c.batches, c.takeBatch, &ready) })
+	e.background.Go(func() { c.watch(ctx, c.cancels, c.takeCancel, &ready) })
+	ready.Wait()
+}
+
+func (c *control) takeApp(key string, value []byte) {
+	var a AppControl
+	if value != nil && json.Unmarshal(value, &a) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pausedApp[key] = a
+}
+
+func (c *control) takeBatch(key string, value []byte) {
+	id, err := ParseBatchID(batchPrefix + key)
+	if err != nil {
+		return
+	}
+	var b *BatchRecord
+	if value != nil {
+		b = &BatchRecord{}
+		if json.Unmarshal(value, b) != nil {
+			return
+		}
+	}
+	c.mu.Lock()
+	if b == nil {
+		delete(c.batch, id)
+	} else {
+		c.batch[id] = b
+	}
+	c.mu.Unlock()
+	perSecond := 0.0
+	if b != nil {
+		perSecond = b.Rate
+	}
+	c.engine.gates.limitBatch(id, perSecond)
+}
+
+func (c *control) takeCancel(key string, value []byte) {
+	id, err := ParseMessageID(messagePrefix + key)
+	if err != nil {
+		return
+	}
+	unit, _ := split(id.First)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if value == nil {
+		delete(c.cancel, unit)
+		return
+	}
+	c.cancel[unit] = append(c.cancel[unit], id)
+}
+
+func (c *control) paused(app string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.pausedApp[app].Paused
+}
+
+func (c *control) batchPaused(id BatchID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	b := c.batch[id]
+	return b != nil && b.Paused && !b.Cancelled
+}
+
+// apart says that a batch goes at a pace of its own, and must not keep others
+// waiting that stand behind it.
+func (c *control) apart(id BatchID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	b := c.batch[id]
+	return b != nil && (b.Paused || b.Rate > 0) && !b.Cancelled
+}
+
+// cancelled reports whether a notification has been called back.
+func (c *control) cancelled(ch *chunk, t *target) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if ch.batch {
+		b := c.batch[BatchID(ch.unit)]
+		return b != nil && b.Cancelled
+	}
+	for _, m := range c.cancel[ch.unit] {
+		if m.Contains(numbered(ch.unit, t.number)) {
+			return true
+		}
+	}
+	return false
+}
+
+// ErrNotFound: there is no such app, message, notification or batch, or it was
+// so long ago that nothing is known of it any more.
+var ErrNotFound = errors.New("not found")
+
+// PauseApp stops sending for an app; what comes in waits. ResumeApp goes on, also
+// after the engine paused it by itself.
+func (e *Engine) PauseApp(ctx context.Context, app, note string) error {
+	return e.setApp(ctx, app, AppControl{Paused: true, Note: note, At: time.Now().UTC()})
+}
+
+// ResumeApp is the inverse of PauseApp.
+func (e *Engine) ResumeApp(ctx context.Context, app string) error {
+	e.gates.release(app)
+	return e.setApp(ctx, app, AppControl{At: time.Now().UTC()})
+}
+
+func (e *Engine) setApp(ctx context.Context, app string, a AppControl) error {
+	if e.app(app) == nil {
+		return ErrNotFound
+	}
+	data, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if _, err = e.control.apps.Put(ctx, app, data); err != nil {
+		return storeError(err)
+	}
+	e.control.takeApp(app, data)
+	e.gates.controlled()
+	return nil
+}
+
+// CancelMessage calls a message back: notifications of it that have not been
+// handed to APNs end as Cancelled.
+func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
+	key := strings.TrimPrefix(id.String(), messagePrefix)
+	if _, err := e.control.cancels.Put(ctx, key, []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
+		return storeError(err)
+	}
+	e.control.takeCancel(key, []byte{})
+	return nil
+}
+
+// PauseBatch, ResumeBatch and CancelBatch do the same for a batch; PaceBatch
+// bounds the notifications sent a second, 0 meaning no bound.
+func (e *Engine) PauseBatch(ctx context.Context, id BatchID) error {
+	return e.changeBatch(ctx, id, func(b *BatchRecord) { b.Paused = true })
+}
+
+// ResumeBatch: see PauseBatch.
+func (e *Engine) ResumeBatch(ctx context.Context, id BatchID) error {
+	return e.changeBatch(ctx, id, func(b *BatchRecord) { b.Paused = false })
+}
+
+// CancelBatch: see PauseBatch.
+func (e *Engine) CancelBatch(ctx context.Context, id BatchID) error {
+	return e.changeBatch(ctx, id, func(b *BatchRecord) { b.Cancelled = true })
+}
+
+// PaceBatch: see PauseBatch.
+func (e *Engine) PaceBatch(ctx context.Context, id BatchID, perSecond float64) error {
+	return e.changeBatch(ctx, id, func(b *BatchRecord) { b.Rate = perSecond })
+}
+
+// changeBatch changes a batch's record, over again if somebody else did so at the
+// same time.
+func (e *Engine) changeBatch(ctx context.Context, id BatchID, change func(*BatchRecord)) error {
+	key := strings.TrimPrefix(id.String(), batchPrefix)
+	for {
+		entry, err := e.control.batches.Get(ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			return ErrNotFound
+		} else if err != nil {
+			return storeError(err)
+		}
+		var b BatchRecord
+		if err := json.Unmarshal(entry.Value(), &b); err != nil {
+			return fmt.Errorf("the record of batch %s cannot be read: %w", id, err)
+		}
+		change(&b)
+		data, err := json.Marshal(&b)
+		if err != nil {
+			return err
+		}
+		_, err = e.control.batches.Update(ctx, key, data, entry.Revision())
+		if errors.Is(err, jetstream.ErrKeyExists) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return storeError(err)
+		}
+		e.control.takeBatch(key, data)
+		e.gates.controlled()
+		return nil
+	}
+}

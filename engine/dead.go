@@ -1,0 +1,312 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"aviso.example/apns"
+)
+
+// deadTokens are the device tokens that APNs called dead, with its timestamps:
+// the suppression list. It is a log of its own, since it has to outlive verdicts,
+// and a table in memory with 16 bytes for each.
+//
+// A device token is dropped only on 410 with a timestamp newer than its
+// registration, never on BadDeviceToken, which usually means the wrong
+// environment; and not when suddenly many of an app are called dead, which is
+// more often a mistake of somebody's than many people leaving at once.
+type deadTokens struct {
+	engine *Engine
+	stream jetstream.Stream
+
+	mu    sync.RWMutex
+	table map[uint64]uint32 // UNIX seconds, by deadKey
+	guard map[gateKey]*guard
+}
+
+type deadToken struct {
+	token []byte
+	since time.Time
+}
+
+// DeadToken is one entry of the feed of dead device tokens.
+type DeadToken struct {
+	// Cursor is where the feed goes on after it.
+	Cursor      uint64
+	App         string
+	Environment apns.Environment
+	DeviceToken string
+	// Since is APNs's timestamp.
+	Since time.Time
+	// Revived: the app registered it again since, so it is sent to again.
+	Revived bool
+	// Doubtful: it came while so many were called dead that nobody should
+	// delete anything before looking; it is sent to as before.
+	Doubtful bool
+}
+
+const (
+	// guardWindow is over how many verdicts of an app the guard looks.
+	guardWindow = 2000
+	// guardShare is the share of dead device tokens in it that is not believed.
+	// A campaign to devices not heard of for months can have a tenth.
+	guardShare = 0.3
+	// guardLeast is how many dead device tokens are believed in any case.
+	guardLeast = 200
+
+	deadFormat   = 1
+	deadRevived  = 1
+	deadDoubtful = 2
+)
+
+// guard counts an app's recent answers in two halves, the older of which is
+// forgotten when the newer is full.
+type guard struct {
+	sent, dead       int
+	oldSent, oldDead int
+	told             bool
+}
+
+func (g *guard) add(sent, dead int) {
+	g.sent += sent
+	g.dead += dead
+	if g.sent >= guardWindow/2 {
+		g.oldSent, g.oldDead, g.sent, g.dead = g.sent, g.dead, 0, 0
+	}
+}
+
+func (g *guard) tripped() bool {
+	dead, sent := g.dead+g.oldDead, g.sent+g.oldSent
+	return dead > guardLeast && float64(dead) > guardShare*float64(sent)
+}
+
+func deadKey(app string, environment apns.Environment, token []byte) uint64 {
+	return mix(tokenKey(token), hash(uint64(environment)+0x8ebc6af09c88c6e3, []byte(app)))
+}
+
+func (e *Engine) openDead(ctx context.Context) (*deadTokens, error) {
+	d := &deadTokens{engine: e, table: map[uint64]uint32{}, guard: map[gateKey]*guard{}}
+	var err error
+	d.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
+		Name: streamDead, Subjects: []string{subjectDead + "*"}, Retention: jetstream.LimitsPolicy,
+		Discard: jetstream.DiscardOld, MaxAge: e.cfg.SuppressionAge, AllowDirect: true,
+	})
+	return d, err
+}
+
+// load reads the list into memory.
+func (d *deadTokens) follow(ctx context.Context, ready func()) {
+	told := false
+	for from := uint64(1); ctx.Err() == nil; {
+		consumer, err := d.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 5 * time.Minute, Replicas: 1,
+		})
+		for err == nil && ctx.Err() == nil {
+			if !told {
+				var info *jetstream.ConsumerInfo
+				if info, err = consumer.Info(ctx); err == nil && info.NumPending == 0 {
+					told = true
+					ready()
+				}
+			}
+			var batch jetstream.MessageBatch
+			fetch, cancel := context.WithTimeout(ctx, fetchWait/4)
+			if batch, err = consumer.Fetch(followBatch, jetstream.FetchContext(fetch)); err == nil {
+				for msg := range batch.Messages() {
+					if meta, metaErr := msg.Metadata(); metaErr == nil {
+						from = meta.Sequence.Stream + 1
+					}
+					d.takeIn(msg.Data())
+					if !told {
+						break
+					}
+				}
+				err = batch.Error()
+			}
+			cancel()
+			err = ignoreEnd(err)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.engine.log.Warn("the list of dead device tokens cannot be followed", "error", err)
+			pause(ctx, troublePause)
+		}
+	}
+}
+
+// append writes entries in the form they have on the log.
+func appendDead(app string, environment apns.Environment, flags byte, list []deadToken) []byte {
+	b := append([]byte{deadFormat, flags, byte(environment)}, appendBytes(nil, app)...)
+	for _, t := range list {
+		b = binary.AppendVarint(b, t.since.UnixMilli())
+		b = appendBytes(b, t.token)
+	}
+	return appendSum(b)
+}
+
+func readDead(data []byte, each func(app string, environment apns.Environment, flags byte, t deadToken)) error {
+	r := newWireReader(data)
+	if format := r.octet(); r.err == nil && format != deadFormat {
+		r.fail(errFormat)
+	}
+	flags, environment, app := r.octet(), apns.Environment(r.octet()), r.text()
+	for r.err == nil && len(r.data) > 0 {
+		since := time.UnixMilli(r.varint())
+		token := r.bytes()
+		if r.err == nil {
+			each(app, environment, flags, deadToken{token, since})
+		}
+	}
+	return r.done()
+}
+
+func (d *deadTokens) takeIn(data []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := readDead(data, func(app string, environment apns.Environment, flags byte, t deadToken) {
+		key := deadKey(app, environment, t.token)
+		switch {
+		case flags&deadRevived != 0:
+			delete(d.table, key)
+		case flags&deadDoubtful == 0:
+			d.table[key] = uint32(t.since.Unix())
+		}
+	})
+	if err != nil {
+		d.engine.log.Error("an entry of the list of dead device tokens cannot be read", "error", err)
+	}
+}
+
+// add writes down what APNs called dead.
+func (d *deadTokens) add(ctx context.Context, app string, environment apns.Environment, list []deadToken) error {
+	flags := byte(0)
+	d.mu.Lock()
+	if g := d.guard[gateKey{app, environment}]; g != nil && g.tripped() {
+		flags = deadDoubtful
+		if !g.told {
+			g.told = true
+			d.engine.log.Error("APNs calls unusually many device tokens dead; they are listed as doubtful and sent to as before",
+				"app", app, "environment", environment.String(), "dead", g.dead+g.oldDead, "of", g.sent+g.oldSent)
+		}
+	}
+	d.mu.Unlock()
+	return d.write(ctx, app, environment, flags, list)
+}
+
+func (d *deadTokens) write(ctx context.Context, app string, environment apns.Environment, flags byte, list []deadToken) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	data := appendDead(app, environment, flags, list)
+	if _, err := d.engine.store.put(ctx, subjectDead+app, data); err != nil {
+		return err
+	}
+	d.takeIn(data)
+	return nil
+}
+
+// observe feeds the guard with how many were sent and how many of those are
+// dead.
+func (d *deadTokens) observe(p path, sent, dead int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := gateKey{p.app, p.environment}
+	g := d.guard[key]
+	if g == nil {
+		g = &guard{}
+		d.guard[key] = g
+	}
+	g.add(sent, dead)
+	if g.told && !g.tripped() {
+		g.told = false
+	}
+}
+
+// since is when a device token died, or the zero time.
+func (d *deadTokens) since(app string, environment apns.Environment, token []byte) time.Time {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if len(d.table) == 0 {
+		return time.Time{}
+	}
+	if s, ok := d.table[deadKey(app, environment, token)]; ok {
+		return time.Unix(int64(s), 0).UTC()
+	}
+	return time.Time{}
+}
+
+// size is how many device tokens are suppressed.
+func (d *deadTokens) size() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return len(d.table)
+}
+
+// suppressed reports whether a device token is known to be dead. One that was
+// registered again since is revived.
+func (e *Engine) suppressed(c *chunk, t *target) bool {
+	since := e.dead.since(c.app, c.environment, t.token)
+	if since.IsZero() {
+		return false
+	}
+	if t.registered > since.Unix() {
+		e.dead.mu.Lock()
+		delete(e.dead.table, deadKey(c.app, c.environment, t.token))
+		e.dead.mu.Unlock()
+		app, environment, token := c.app, c.environment, append([]byte(nil), t.token...)
+		// If this write is lost, the next notification to the device does it
+		// again.
+		e.background.Go(func() {
+			if err := e.dead.write(e.hard, app, environment, deadRevived, []deadToken{{token, since}}); err != nil && e.hard.Err() == nil {
+				e.log.Warn("a device token that is alive again could not be noted", "error", err)
+			}
+		})
+		return false
+	}
+	return true
+}
+
+// dropsDeviceToken applies Apple's rule: 410, with a timestamp newer than the
+// registration.
+func (e *Engine) dropsDeviceToken(t *target, d *decision) bool {
+	rejected := apns.RejectedError{Status: d.status, Since: d.deadSince}
+	registered := time.Time{}
+	if t.registered != 0 {
+		registered = time.Unix(t.registered, 0)
+	}
+	return rejected.DropDeviceToken(registered)
+}
+
+// DeadTokens lists the feed of dead device tokens after a cursor, oldest first,
+// at most limit of them and a few more, since one cursor can stand for several.
+// An empty app means all.
+func (e *Engine) DeadTokens(ctx context.Context, app string, after uint64, limit int) (list []DeadToken, err error) {
+	info, err := e.dead.stream.Info(ctx)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	for seq := max(after+1, info.State.FirstSeq); seq <= info.State.LastSeq && len(list) < limit && info.State.Msgs > 0; seq++ {
+		msg, err := e.dead.stream.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		} else if err != nil {
+			return nil, storeError(err)
+		}
+		err = readDead(msg.Data, func(a string, environment apns.Environment, flags byte, t deadToken) {
+			if app == "" || a == app {
+				list = append(list, DeadToken{
+					Cursor: seq, App: a, Environment: environment, DeviceToken: hexText(t.token), Since: t.since.UTC(),
+					Revived: flags&deadRevived != 0, Doubtful: flags&deadDoubtful != 0,
+				})
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,315 @@
+package engine
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"aviso.example/apns"
+)
+
+// Engine delivers durably. Make one with Open, and Close it.
+type Engine struct {
+	cfg   Config
+	log   *slog.Logger
+	began time.Time
+	store *store
+
+	control  *control
+	gates    *gates
+	ledger   *ledger
+	recorder *recorder
+	dead     *deadTokens
+	later    *later
+	leases   leases
+	stats    stats
+	full     atomic.Bool
+
+	appsMu     sync.RWMutex
+	apps       map[string]*appState
+	generation uint64
+
+	packersMu sync.Mutex
+	packers   map[path]*packer
+
+	queuesOpening sync.Mutex // one at a time is made
+	queuesMu      sync.RWMutex
+	queues        map[queueKey]*queue
+
+	routesMu sync.Mutex
+	routes   map[path]*route
+
+	intakeMu     sync.Mutex
+	intakeClosed bool
+	intake       sync.WaitGroup
+
+	// Close ends these one after the other: first nothing new is sent, then
+	// what is under way may end, then everything stops.
+	sending     context.Context
+	stopSending context.CancelFunc
+	hard        context.Context
+	stopHard    context.CancelFunc
+	sources     sync.WaitGroup // read queues
+	senders     sync.WaitGroup // wait for APNs
+	background  sync.WaitGroup // everything else
+	closed      sync.Once
+	closeErr    error
+}
+
+// Open starts an engine: it recovers the log, reads what it has to know, and
+// goes on sending what is queued.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	cfg, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		cfg: cfg, log: cfg.Logger, began: time.Now(),
+		packers: map[path]*packer{}, queues: map[queueKey]*queue{}, routes: map[path]*route{},
+	}
+	e.stats.paths = map[path]*tally{}
+	e.gates = newGates(e)
+	e.recorder = &recorder{engine: e, wake: make(chan struct{}, 1)}
+	e.hard, e.stopHard = context.WithCancel(context.WithoutCancel(ctx))
+	e.sending, e.stopSending = context.WithCancel(e.hard)
+	if err := e.SetApps(cfg.Apps); err != nil {
+		return nil, err
+	}
+	if e.store, err = openStore(ctx, cfg.Store, e.log); err != nil {
+		return nil, err
+	}
+	if err := e.start(ctx); err != nil {
+		e.Close(ctx)
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) start(ctx context.Context) (err error) {
+	if e.store.embedded() {
+		// Verdicts must leave room for what they are about.
+		e.cfg.VerdictBytes = min(e.cfg.VerdictBytes, e.store.limit()/4)
+	}
+	if e.ledger, err = e.openLedger(ctx); err != nil {
+		return err
+	}
+	if e.control, err = e.openControl(ctx); err != nil {
+		return err
+	}
+	if e.dead, err = e.openDead(ctx); err != nil {
+		return err
+	}
+	if e.later, err = e.openLater(ctx); err != nil {
+		return err
+	}
+	if err := e.openBuried(ctx); err != nil {
+		return err
+	}
+	e.background.Go(func() { e.recorder.run(e.hard) })
+	e.background.Go(func() { e.ledger.follow(e.hard) })
+	e.control.start(e.hard)
+	known := make(chan struct{})
+	var once sync.Once
+	e.background.Go(func() { e.dead.follow(e.hard, func() { once.Do(func() { close(known) }) }) })
+	select {
+	case <-known:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := e.ledger.catchUp(ctx); err != nil {
+		return err
+	}
+	e.background.Go(func() { e.tend(e.hard) })
+	e.background.Go(func() { e.janitor(e.hard) })
+	if err := e.findQueues(ctx); err != nil {
+		return fmt.Errorf("engine: the queues cannot be read: %w", err)
+	}
+	e.sources.Go(func() { e.later.run(e.sending) })
+	return nil
+}
+
+// Close stops taking notifications, lets those under way end while ctx allows,
+// and leaves the rest on the log for the next Open. What was written to APNs and
+// not answered when ctx is done will be sent again then, unless DropUnknown.
+func (e *Engine) Close(ctx context.Context) error {
+	e.closed.Do(func() { e.closeErr = e.close(ctx) })
+	return e.closeErr
+}
+
+func (e *Engine) close(ctx context.Context) (err error) {
+	e.intakeMu.Lock()
+	e.intakeClosed = true
+	e.intakeMu.Unlock()
+	e.intake.Wait() // each is bounded by storeTimeout
+
+	e.stopSending()
+	e.routesMu.Lock()
+	for _, r := range e.routes {
+		r.retire()
+	}
+	e.routesMu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		e.sources.Wait()
+		e.senders.Wait()
+		e.settleRest(ctx)
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	e.stopHard()
+	<-ended // nothing waits longer than a moment once hard is done
+	e.background.Wait()
+	if e.ledger != nil {
+		err = errors.Join(err, e.ledger.close())
+	}
+	if e.store != nil {
+		e.store.close()
+	}
+	return err
+}
+
+// settleRest waits until the recorder has written what was decided.
+func (e *Engine) settleRest(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for e.leases.count() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		case <-e.hard.Done():
+			return
+		}
+	}
+}
+
+// stopping says that an outcome is the doing of Close.
+func (e *Engine) stopping(err error) bool {
+	return e.hard.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, apns.ErrClosed) || errors.Is(err, apns.ErrStopped))
+}
+
+func (e *Engine) packer(p path) *packer {
+	e.packersMu.Lock()
+	defer e.packersMu.Unlock()
+	k := e.packers[p]
+	if k == nil {
+		k = &packer{engine: e, path: p}
+		e.packers[p] = k
+	}
+	return k
+}
+
+const (
+	// janitorEvery is how often queues are purged of what is done.
+	janitorEvery = 500 * time.Millisecond
+	// lookAroundEvery is how often space, retention and the queues of other
+	// engines are looked at.
+	lookAroundEvery = 2 * time.Second
+)
+
+// janitor keeps the log small and the engine informed.
+func (e *Engine) janitor(ctx context.Context) {
+	tick := time.NewTicker(janitorEvery)
+	defer tick.Stop()
+	looked := time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		complain := func(what string, err error) {
+			if err != nil && ctx.Err() == nil {
+				e.log.Warn(what, "error", err)
+			}
+		}
+		for _, q := range e.allQueues() {
+			complain("a queue cannot be purged", q.purge(ctx))
+		}
+		if time.Since(looked) < lookAroundEvery {
+			continue
+		}
+		looked = time.Now()
+		complain("the space of the log cannot be looked at", e.lookForSpace(ctx))
+		complain("the index of verdicts cannot be trimmed", e.ledger.trim(ctx))
+		complain("the queues of batches cannot be looked at", e.endBatches(ctx))
+		if !e.store.embedded() && e.sending.Err() == nil {
+			complain("the queues of other engines cannot be looked at", e.findQueues(ctx))
+		}
+	}
+}
+
+const (
+	// fullShare is how much of the log's space notifications may take. The rest
+	// is for their verdicts and retries, without which nothing would leave the
+	// queue.
+	fullShare = 0.9
+	// leastFree is how much of the disk has to stay free: a log that meets the
+	// end of the disk stops for good.
+	leastFree = 64 << 20
+)
+
+// lookForSpace refuses notifications before there is no room for them.
+func (e *Engine) lookForSpace(ctx context.Context) error {
+	if !e.store.embedded() {
+		return nil // a cluster says so itself
+	}
+	free, err := freeBytes(e.cfg.Store.Dir)
+	if err != nil {
+		return err
+	}
+	used, err := e.store.used(ctx)
+	if err != nil {
+		return err
+	}
+	full := free < leastFree || float64(used) > fullShare*float64(e.store.limit())
+	if full != e.full.Swap(full) {
+		if full {
+			e.log.Error("the log is full: nothing is accepted until there is space", "bytes", used, "limit", e.store.limit(), "free", free)
+		} else {
+			e.log.Info("there is space on the log again", "bytes", used)
+		}
+	}
+	return nil
+}
+
+// endBatches deletes the queues of batches that are done.
+func (e *Engine) endBatches(ctx context.Context) error {
+	for _, q := range e.allQueues() {
+		if q.batch.IsZero() || q.leased.Load() > 0 {
+			continue
+		}
+		e.control.mu.RLock()
+		b := e.control.batch[q.batch]
+		open := b != nil && b.ClosedAt.IsZero() && time.Since(b.CreatedAt) < maxBatchTime
+		e.control.mu.RUnlock()
+		if open {
+			continue
+		}
+		info, err := q.consumer.Info(ctx)
+		if err != nil {
+			return storeError(err)
+		}
+		if info.NumPending == 0 && info.NumAckPending == 0 {
+			if err := e.dropQueue(ctx, q); err != nil {
+				return storeError(err)
+			}
+		}
+	}
+	return nil
+}
+
+// maxBatchTime is how long a batch may be open; a sender that went away without
+// a word never closes it.
+const maxBatchTime = 24 * time.Hour
+
+func hexText(b []byte) string { return hex.EncodeToString(b) }

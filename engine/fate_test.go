@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"aviso.example/apns"
+	"aviso.example/apnstest"
+	"aviso.example/internal/proto"
+	"aviso.example/sim"
+)
+
+func (r *rig) only(receipt *Receipt) Delivery {
+	r.t.Helper()
+	r.wait(receipt.Message)
+	d, err := r.Delivery(r.t.Context(), receipt.Message.ID(0))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return d
+}
+
+func states(d Delivery) string {
+	var list []string
+	for _, v := range d.History {
+		list = append(list, v.State.String())
+	}
+	return strings.Join(append(list, d.State.String()), " ")
+}
+
+// What APNs asks to send later goes to the disk and comes again.
+func TestRetryLater(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple)
+	for _, reason := range []apns.Reason{apns.ReasonServiceUnavailable, apns.ReasonTooManyRequests, apns.ReasonInternalServerError} {
+		apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: proto.Reason(reason), Count: 1})
+		d := r.only(r.submit(hello(), Target{DeviceToken: apple.DeviceToken}))
+		if got := states(d); got != "retrying accepted" || d.Attempts != 2 || d.History[0].Reason != reason || d.History[0].RetryAt.IsZero() {
+			t.Errorf("%s: %s %+v", reason, got, d)
+		}
+	}
+}
+
+// A retry survives the engine.
+func TestRetrySurvives(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "ServiceUnavailable", Count: 1})
+	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
+	for {
+		d, err := r.Delivery(t.Context(), receipt.Message.ID(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.State == Retrying {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	r.close()
+	r.open()
+	if d := r.only(receipt); states(d) != "retrying accepted" {
+		t.Error(states(d))
+	}
+	if n := apple.Stats().Accepted; n != 1 {
+		t.Errorf("APNs accepted %d", n)
+	}
+}
+
+// An answer that never came is another attempt, unless that must not be.
+func TestUnknown(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultResetStream, Processed: true, Count: 1})
+	if d := r.only(r.submit(hello(), Target{DeviceToken: apple.DeviceToken})); states(d) != "retrying accepted" || d.History[0].Detail == "" {
+		t.Errorf("%s %+v", states(d), d)
+	}
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultResetStream, Processed: true, Count: 1})
+	m := hello()
+	m.DropUnknown = true
+	if d := r.only(r.submit(m, Target{DeviceToken: apple.DeviceToken})); states(d) != "sending unknown" {
+		t.Errorf("%s %+v", states(d), d)
+	}
+}
+
+// What is wrong with one notification ends it and nothing else.
+func TestRejected(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "BadDeviceToken", Nth: 2})
+	receipt := r.submit(hello(), devices(0, 3)...)
+	if s := r.wait(receipt.Message); s.States[Accepted] != 2 || s.States[Rejected] != 1 || s.Reasons[apns.ReasonBadDeviceToken] != 1 {
+		t.Errorf("%+v", s)
+	}
+	if n := r.dead.size(); n != 0 {
+		t.Errorf("BadDeviceToken put %d on the suppression list", n)
+	}
+	letters, err := r.DeadLetters(t.Context(), "", 0, 10)
+	if err != nil || len(letters) != 1 || len(letters[0].IDs) != 1 {
+		t.Fatalf("%+v, %v", letters, err)
+	}
+	// Somebody put it right and has it sent again.
+	if err := r.RetryDeadLetters(t.Context(), letters[0].Number); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		s, err := r.Message(t.Context(), receipt.Message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Done && s.States[Accepted] == 3 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v", s)
+		}
+	}
+	if letters, err := r.DeadLetters(t.Context(), "shop", 0, 10); err != nil || len(letters) != 0 {
+		t.Errorf("%+v, %v", letters, err)
+	}
+}
+
+// A dead device token is not sent to again, until the app registers it anew.
+func TestSuppression(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple)
+	since := time.Now().Add(-time.Hour).Truncate(time.Second)
+	if err := apple.Devices().Put(sim.Device{DeviceToken: device(1), Environment: sim.Sandbox, Topics: []string{apple.Topic}, State: sim.Unregistered, Since: since}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	d := r.only(r.submit(hello(), Target{DeviceToken: device(1)}))
+	if d.State != Rejected || d.Status != 410 || d.Suppressed || !d.DeadSince.Equal(since) {
+		t.Fatalf("%+v", d)
+	}
+	before := apple.Stats()
+	for range 2 {
+		if d := r.only(r.submit(hello(), Target{DeviceToken: device(1)})); d.State != Rejected || !d.Suppressed || d.Reason != apns.ReasonUnregistered || !d.DeadSince.Equal(since) {
+			t.Errorf("%+v", d)
+		}
+		r.close() // the list outlives the engine
+		r.open()
+	}
+	if after := apple.Stats(); after.Rejected != before.Rejected {
+		t.Error("APNs was asked again")
+	}
+	if err := apple.Devices().SetState(device(1), sim.Active, time.Time{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if d := r.only(r.submit(hello(), Target{DeviceToken: device(1), RegisteredAt: since.Add(time.Minute)})); d.State != Accepted {
+		t.Errorf("%+v", d)
+	}
+	if d := r.only(r.submit(hello(), Target{DeviceToken: device(1)})); d.State != Accepted {
+		t.Errorf("%+v", d)
+	}
+	feed, err := r.DeadTokens(t.Context(), "shop", 0, 10)
+	if err != nil || len(feed) != 2 || feed[0].DeviceToken != device(1) || feed[0].Revived || !feed[1].Revived {
+		t.Errorf("%+v, %v", feed, err)
+	}
+}
+
+// Expiry is honoured in the queue.
+func TestExpiry(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple)
+	if err := r.PauseApp(t.Context(), "shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	m := hello()
+	m.Notification.Expiration = apns.ExpireAt(time.Now().Add(2 * time.Second))
+	receipt := r.submit(m, Target{DeviceToken: apple.DeviceToken})
+	time.Sleep(2100 * time.Millisecond)
+	if err := r.ResumeApp(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if d := r.only(receipt); d.State != Expired || d.Attempts != 0 || d.Buried {
+		t.Errorf("%+v", d)
+	}
+	if n := apple.Stats().Accepted; n != 0 {
+		t.Errorf("%d sent after its time", n)
+	}
+}
+
+// What is scheduled waits for its time, and can be called back.
+func TestScheduled(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple)
+	m := hello()
+	m.SendAt = time.Now().Add(1500 * time.Millisecond)
+	receipt := r.submit(m, Target{DeviceToken: apple.DeviceToken})
+	back := r.submit(m, Target{DeviceToken: device(2)})
+	d, err := r.Delivery(t.Context(), receipt.Message.ID(0))
+	if err != nil || d.State != Scheduled || d.RetryAt.UnixMilli() != m.SendAt.UnixMilli() {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if err := r.CancelMessage(t.Context(), back.Message); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := r.Delivery(t.Context(), back.Message.ID(0)); err != nil || d.State != Cancelled {
+		t.Errorf("%+v, %v", d, err)
+	}
+	r.close()
+	r.open()
+	if d := r.only(receipt); d.State != Accepted || d.At.Before(m.SendAt) || d.At.After(m.SendAt.Add(3*time.Second)) {
+		t.Errorf("%+v, due at %v", d, m.SendAt)
+	}
+	if d := r.only(back); d.State != Cancelled {
+		t.Errorf("%+v", d)
+	}
+	if n := apple.Stats().Accepted; n != 1 {
+		t.Errorf("APNs accepted %d", n)
+	}
+}
+
+// A credential that is refused pauses its app, loses nothing, and touches no
+// other app.
+func TestCredentialRefused(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple, func(cfg *Config) {
+		other := testApp(t, apple, "other")
+		cfg.Apps = append(cfg.Apps, other)
+	})
+	bad := r.cfg.Apps[0]
+	credential := *bad.Sandbox
+	credential.TeamID = "WRONGTEAM1"
+	bad.Sandbox = &credential
+	if err := r.SetApps([]App{bad, r.cfg.Apps[1]}); err != nil {
+		t.Fatal(err)
+	}
+	receipt := r.submit(hello(), devices(0, 50)...)
+	other := hello()
+	other.App = "other"
+	if s := r.wait(r.submit(other, devices(100, 150)...).Message); s.States[Accepted] != 50 {
+		t.Errorf("the other app: %+v", s)
+	}
+	for end := time.Now().Add(10 * time.Second); len(r.gates.holds("shop")) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it was not paused")
+		}
+	}
+	if h := r.gates.holds("shop"); !strings.Contains(h[0].Reason, "InvalidProviderToken") {
+		t.Errorf("%+v", h)
+	}
+	s, err := r.Message(t.Context(), receipt.Message)
+	if err != nil || s.States[Rejected] != 0 || s.Done {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if h := r.gates.holds("other"); len(h) != 0 {
+		t.Errorf("%+v", h)
+	}
+}
+
+// Calls do not wait behind a campaign.
+func TestUrgentOvertakes(t *testing.T) {
+	apple := apnstest.Start(t, func(cfg *sim.Config) { cfg.RoundTrip = 20 * time.Millisecond; cfg.MaxStreams = 10 })
+	r := newRig(t, apple)
+	campaign := r.submit(hello(), devices(0, 4000)...)
+	if campaign.Lane != Bulk {
+		t.Fatal(campaign.Lane)
+	}
+	call := &Message{App: "shop", DropUnknown: true, Notification: apns.Notification{PushType: apns.PushTypeVoIP, Payload: []byte(`{}`)}}
+	began := time.Now()
+	receipt := r.submit(call, Target{DeviceToken: apple.DeviceToken})
+	if s := r.wait(receipt.Message); s.Lane != Urgent || s.States[Accepted] != 1 {
+		t.Errorf("%+v", s)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the call took %v", took)
+	}
+	if s, err := r.Message(t.Context(), campaign.Message); err != nil || s.Done {
+		t.Errorf("the campaign was too short to prove anything: %+v, %v", s, err)
+	}
+	if err := r.CancelMessage(t.Context(), campaign.Message); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.wait(campaign.Message); s.States[Cancelled]+s.States[Accepted] != 4000 || s.States[Cancelled] == 0 {
+		t.Errorf("%+v", s)
+	}
+}

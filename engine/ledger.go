@@ -1,0 +1,392 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"aviso.example/apns"
+	"aviso.example/internal/keyindex"
+)
+
+// ledger reads verdicts. Each engine follows the log of verdicts and keeps an
+// index of it in its folder, which can be thrown away at any time: what is
+// missing is read from the log again.
+type ledger struct {
+	engine *Engine
+	stream jetstream.Stream
+	index  *keyindex.Index
+	dir    string
+
+	mu      sync.Mutex
+	through uint64        // the last sequence that was taken in
+	moved   chan struct{} // closed and replaced when through changes
+	batches map[BatchID]*Counts
+	saved   uint64 // through when the counts were last written
+}
+
+// Counts says how many notifications of a batch have ended how.
+type Counts struct {
+	Accepted  int64 `json:"accepted"`
+	Rejected  int64 `json:"rejected"`
+	Expired   int64 `json:"expired"`
+	Cancelled int64 `json:"cancelled"`
+	Unknown   int64 `json:"unknown"`
+	// Retries counts attempts that will be followed by another.
+	Retries int64 `json:"retries"`
+	// Reasons counts Apple's words among Rejected and Expired.
+	Reasons map[apns.Reason]int64 `json:"reasons,omitempty"`
+	// Last is when a verdict was last added.
+	Last time.Time `json:"last"`
+}
+
+// Final is how many have ended.
+func (c *Counts) Final() int64 {
+	return c.Accepted + c.Rejected + c.Expired + c.Cancelled + c.Unknown
+}
+
+func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
+	l = &ledger{engine: e, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), batches: map[BatchID]*Counts{}}
+	l.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
+		Name: streamVerdicts, Subjects: []string{subjectVerdicts},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxAge: e.cfg.VerdictAge, MaxBytes: e.cfg.VerdictBytes, AllowDirect: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if l.index, err = keyindex.Open(l.dir, keyindex.Options{}); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if x := l.index; x.Through() > info.State.LastSeq || x.Through() > 0 && x.From() > info.State.FirstSeq && info.State.Msgs > 0 {
+		// It is of another log, or of one that lost its end, or its beginning is
+		// missing.
+		e.log.Warn("the index of verdicts does not fit the log and is made anew", "covers", x.Through(), "log", info.State.LastSeq)
+		if err := errors.Join(x.Close(), os.RemoveAll(l.dir)); err != nil {
+			return nil, fmt.Errorf("engine: %w", err)
+		}
+		if l.index, err = keyindex.Open(l.dir, keyindex.Options{}); err != nil {
+			return nil, fmt.Errorf("engine: %w", err)
+		}
+	}
+	l.loadCounts()
+	l.through = min(l.index.Through(), l.saved)
+	return l, nil
+}
+
+// countsFile holds the counts of batches and up to where they count.
+type countsFile struct {
+	Through uint64
+	Batches map[BatchID]*Counts
+}
+
+func (l *ledger) loadCounts() {
+	var f countsFile
+	data, err := os.ReadFile(filepath.Join(l.dir, "counts.json"))
+	if err != nil || json.Unmarshal(data, &f) != nil {
+		return // they are counted again
+	}
+	// Where they reach further than the index, what is read again for the index
+	// is not counted again.
+	l.saved = f.Through
+	if f.Batches != nil {
+		l.batches = f.Batches
+	}
+}
+
+// saveCounts writes the counts; a file that is half written is never seen.
+func (l *ledger) saveCounts() error {
+	l.mu.Lock()
+	if l.saved == l.through {
+		l.mu.Unlock()
+		return nil
+	}
+	for id, c := range l.batches {
+		if time.Since(c.Last) > batchAge {
+			delete(l.batches, id)
+		}
+	}
+	through := l.through
+	data, err := json.Marshal(countsFile{through, l.batches})
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(l.dir, "counts.json")
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.saved = through
+	l.mu.Unlock()
+	return nil
+}
+
+const (
+	// followBatch is how many verdict records are asked for at a time.
+	followBatch = 64
+	// saveCountsEvery is how often counts are written, which bounds what is
+	// counted again at the next start.
+	saveCountsEvery = 10 * time.Second
+)
+
+// follow takes in verdicts until ctx is done.
+func (l *ledger) follow(ctx context.Context) {
+	var consumer jetstream.Consumer
+	saved := time.Now()
+	for ctx.Err() == nil {
+		var err error
+		if consumer == nil {
+			consumer, err = l.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+				DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: l.position() + 1,
+				AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 5 * time.Minute, Replicas: 1,
+			})
+		}
+		if err == nil {
+			err = l.read(ctx, consumer)
+		}
+		if err != nil && ctx.Err() == nil {
+			l.engine.log.Warn("verdicts cannot be followed", "error", err)
+			consumer = nil
+			pause(ctx, troublePause)
+		}
+		if time.Since(saved) > saveCountsEvery {
+			saved = time.Now()
+			if err := l.saveCounts(); err != nil {
+				l.engine.log.Warn("the counts of batches cannot be saved", "error", err)
+			}
+		}
+	}
+}
+
+// read takes in what comes within a while.
+func (l *ledger) read(ctx context.Context, consumer jetstream.Consumer) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchWait/4)
+	defer cancel()
+	batch, err := consumer.Fetch(followBatch, jetstream.FetchContext(ctx))
+	if err != nil {
+		return ignoreEnd(err)
+	}
+	for msg := range batch.Messages() {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		if err := l.takeIn(meta.Sequence.Stream, msg.Data()); err != nil {
+			return err
+		}
+	}
+	return ignoreEnd(batch.Error())
+}
+
+// ignoreEnd forgives a Fetch that ran out of time.
+func ignoreEnd(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
+		return nil
+	}
+	return err
+}
+
+// takeIn indexes and counts one record.
+func (l *ledger) takeIn(seq uint64, data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seq <= l.through {
+		return nil
+	}
+	count := seq > l.saved
+	keys, err := recordKeys(nil, data, func(v *rawVerdict) {
+		if count && v.batch {
+			l.count(v)
+		}
+	})
+	if err != nil {
+		// It must not stop what comes after it.
+		l.engine.log.Error("a verdict record cannot be read", "sequence", seq, "error", err)
+	}
+	if seq > l.index.Through() {
+		if err := l.index.Add(seq, keys); err != nil {
+			return err
+		}
+	}
+	l.through = seq
+	close(l.moved)
+	l.moved = make(chan struct{})
+	return nil
+}
+
+// count adds a verdict to its batch; l.mu is held.
+func (l *ledger) count(v *rawVerdict) {
+	c := l.batches[BatchID(v.unit)]
+	if c == nil {
+		c = &Counts{}
+		l.batches[BatchID(v.unit)] = c
+	}
+	c.Last = time.UnixMilli(v.at).UTC()
+	add := int64(1)
+	state := v.state
+	if state == Queued { // a dead letter is sent again: its end did not count
+		add, state = -1, State(v.attempts)
+	}
+	switch state {
+	case Accepted:
+		c.Accepted += add
+	case Rejected:
+		c.Rejected += add
+	case Expired:
+		c.Expired += add
+	case Cancelled:
+		c.Cancelled += add
+	case Unknown:
+		c.Unknown += add
+	case Retrying:
+		c.Retries++
+	}
+	if v.reason != "" && state.Final() {
+		if c.Reasons == nil {
+			c.Reasons = map[apns.Reason]int64{}
+		}
+		c.Reasons[apns.Reason(v.reason)] += add
+	}
+}
+
+func (l *ledger) position() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.through
+}
+
+// catchUp waits until every verdict that is on the log now has been taken in.
+func (l *ledger) catchUp(ctx context.Context) error {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return storeError(err)
+	}
+	for {
+		l.mu.Lock()
+		through, moved := l.through, l.moved
+		l.mu.Unlock()
+		if through >= info.State.LastSeq || info.State.Msgs == 0 {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// roundState is a state, and which copy of a notification had it.
+type roundState struct {
+	state  State
+	round  uint32
+	record uint64
+}
+
+// settled returns the last known state of each notification of a chunk that has
+// one.
+func (l *ledger) settled(ctx context.Context, c *chunk) (map[uint32]roundState, error) {
+	if err := l.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	var keys []uint64
+	for i := range c.targets {
+		if k := rangeKey(&c.unit, c.targets[i].number); len(keys) == 0 || keys[len(keys)-1] != k {
+			keys = append(keys, k)
+		}
+	}
+	states := map[uint32]roundState{}
+	err := l.records(ctx, keys, func(seq uint64, v *rawVerdict) bool {
+		if v.unit == c.unit && seq >= states[v.number].record {
+			states[v.number] = roundState{v.state, v.round, seq}
+		}
+		return true
+	})
+	return states, err
+}
+
+// records calls each with the verdicts of every record that has one of the keys;
+// false ends it.
+func (l *ledger) records(ctx context.Context, keys []uint64, each func(seq uint64, v *rawVerdict) bool) error {
+	read := map[uint64]bool{}
+	for _, key := range keys {
+		for seq, err := range l.index.Lookup(key, 0, ^uint64(0)) {
+			if err != nil {
+				return err
+			}
+			if read[seq] {
+				continue
+			}
+			read[seq] = true
+			data, err := l.record(ctx, seq)
+			if err != nil {
+				return err
+			}
+			more := true
+			if data != nil {
+				err = readVerdicts(data, func(v *rawVerdict) { more = more && each(seq, v) })
+			}
+			if err != nil || !more {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// record reads one message of the log; nil if it is not there any more.
+func (l *ledger) record(ctx context.Context, seq uint64) ([]byte, error) {
+	msg, err := l.stream.GetMsg(ctx, seq)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, storeError(err)
+	}
+	return msg.Data, nil
+}
+
+// trim forgets what the log does not hold any more.
+func (l *ledger) trim(ctx context.Context) error {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return storeError(err)
+	}
+	return l.index.DropBefore(info.State.FirstSeq)
+}
+
+func (l *ledger) close() error {
+	return errors.Join(l.saveCounts(), l.index.Close())
+}
+
+// counts returns what became of a batch so far.
+func (l *ledger) counts(id BatchID) Counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.batches[id]
+	if c == nil {
+		return Counts{}
+	}
+	out := *c
+	out.Reasons = map[apns.Reason]int64{}
+	for k, v := range c.Reasons {
+		out.Reasons[k] = v
+	}
+	return out
+}

@@ -1,0 +1,622 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"aviso.example/apns"
+)
+
+// Delivery is where a notification is, and how it got there.
+type Delivery struct {
+	// Verdict is the last one. While there is none, only ID, Message, Batch,
+	// App, State and what the queue knows are set.
+	Verdict
+	// Attempts are the verdicts before it, oldest first.
+	History []Verdict
+}
+
+// Delivery tells where a notification is. ErrNotFound means that it was never
+// accepted here, or ended so long ago that its verdict is gone.
+func (e *Engine) Delivery(ctx context.Context, id apns.ID) (Delivery, error) {
+	return twice(func() (Delivery, error) { return e.delivery(ctx, id) })
+}
+
+// twice looks again for what was not found: between two looks it may have gone
+// from the queue to the verdicts.
+func twice[T any](look func() (T, error)) (T, error) {
+	found, err := look()
+	if errors.Is(err, ErrNotFound) {
+		return look()
+	}
+	return found, err
+}
+
+func (e *Engine) delivery(ctx context.Context, id apns.ID) (Delivery, error) {
+	unit, number := split(id)
+	type at struct {
+		record uint64
+		Verdict
+	}
+	var list []at
+	if err := e.ledger.catchUp(ctx); err != nil {
+		return Delivery{}, err
+	}
+	err := e.ledger.records(ctx, []uint64{rangeKey(&unit, number)}, func(seq uint64, v *rawVerdict) bool {
+		if v.unit == unit && v.number == number {
+			list = append(list, at{seq, v.verdict()})
+		}
+		return true
+	})
+	if err != nil {
+		return Delivery{}, err
+	}
+	// Records are read newest first; within one, verdicts are in order.
+	slices.SortStableFunc(list, func(a, b at) int { return cmp.Compare(a.record, b.record) })
+	if n := len(list); n > 0 {
+		d := Delivery{Verdict: list[n-1].Verdict}
+		for _, v := range list[:n-1] {
+			d.History = append(d.History, v.Verdict)
+		}
+		if !d.State.Final() {
+			e.unfinished(&d.Verdict)
+		}
+		return d, nil
+	}
+	c, err := e.find(ctx, id)
+	if err != nil {
+		return Delivery{}, err
+	}
+	if c == nil {
+		return Delivery{}, ErrNotFound
+	}
+	return Delivery{Verdict: e.queued(c, number)}, nil
+}
+
+// unfinished says where a notification is whose last verdict is no end.
+func (e *Engine) unfinished(v *Verdict) {
+	unit, number := split(v.ID)
+	switch {
+	case e.leases.sending(unit, number):
+		v.State = Sending
+	case v.State == Sending || v.State == Retrying && !v.RetryAt.After(time.Now()):
+		v.State = Queued // its time has come, and it waits for its turn
+	}
+}
+
+// queued is what is known of a notification that is on a queue.
+func (e *Engine) queued(c *chunk, number uint32) Verdict {
+	v := Verdict{App: c.app, Environment: c.environment, Lane: c.lane, ID: numbered(c.unit, number), Batch: c.batchID(), State: Queued, At: c.accepted().UTC()}
+	for i := range c.targets {
+		t := &c.targets[i]
+		if t.number != number {
+			continue
+		}
+		v.DeviceToken = hex.EncodeToString(t.token)
+		if !c.batch {
+			v.Message = c.message(t)
+		}
+		if at := c.templates[t.template].sendAt; at > time.Now().UnixMilli() {
+			v.State, v.RetryAt = Scheduled, time.UnixMilli(at).UTC()
+		}
+		if e.control.cancelled(c, t) {
+			v.State = Cancelled // the verdict follows when its turn comes
+		}
+	}
+	if v.State == Queued && e.leases.sending(c.unit, number) {
+		v.State = Sending
+	}
+	return v
+}
+
+// find looks for a notification without a verdict where it may be waiting.
+func (e *Engine) find(ctx context.Context, id apns.ID) (*chunk, error) {
+	unit, number := split(id)
+	has := func(c *chunk) bool {
+		return c != nil && c.unit == unit && slices.ContainsFunc(c.targets, func(t target) bool { return t.number == number })
+	}
+	if c, err := e.later.waiting(ctx, id); err != nil || has(c) {
+		return c, err
+	}
+	if c, err := e.later.due(ctx, has); err != nil || c != nil {
+		return c, err
+	}
+	for _, l := range e.leases.all() {
+		if has(l.chunk) {
+			return l.chunk, nil
+		}
+	}
+	for _, q := range e.allQueues() {
+		if !q.batch.IsZero() && q.batch != BatchID(unit) {
+			continue
+		}
+		c, err := q.find(ctx, madeAt(unit), has)
+		if err != nil || c != nil {
+			return c, err
+		}
+	}
+	return nil, nil
+}
+
+const (
+	// writtenWithin is how long after a unit was made its chunks are on the log.
+	writtenWithin = storeTimeout
+	// maxLooked bounds how many chunks are looked at for one notification.
+	maxLooked = 4096
+)
+
+// find reads a queue from a time on until it has what is looked for. Messages on
+// a log are in the order of time, so the beginning is found by halves.
+func (q *queue) find(ctx context.Context, made time.Time, has func(*chunk) bool) (*chunk, error) {
+	info, err := q.stream.Info(ctx)
+	if err != nil || info.State.Msgs == 0 {
+		return nil, storeError(err)
+	}
+	get := func(seq uint64) (*jetstream.RawStreamMsg, error) {
+		msg, err := q.stream.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil, nil
+		}
+		return msg, storeError(err)
+	}
+	low, high := info.State.FirstSeq, info.State.LastSeq+1
+	for low < high {
+		middle := low + (high-low)/2
+		msg, err := get(middle)
+		if err != nil {
+			return nil, err
+		}
+		if msg == nil || msg.Time.Before(made.Add(-time.Second)) {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	for seq := low; seq <= info.State.LastSeq && seq < low+maxLooked; seq++ {
+		msg, err := get(seq)
+		if err != nil {
+			return nil, err
+		}
+		if msg == nil {
+			continue
+		}
+		c, err := parseChunk(msg.Data)
+		if err != nil {
+			continue
+		}
+		if has(c) {
+			return c, nil
+		}
+		if q.batch.IsZero() && !c.batch && msg.Time.After(made.Add(writtenWithin)) {
+			break
+		}
+	}
+	return nil, nil
+}
+
+// MessageStatus says how many notifications of a message are where.
+type MessageStatus struct {
+	ID   MessageID
+	App  string
+	Lane Lane
+	// Accepted is how many device tokens were accepted; the others of ID.Count
+	// were refused.
+	Accepted int
+	States   map[State]int
+	// Reasons counts Apple's words among those that APNs did not take.
+	Reasons map[apns.Reason]int
+	// Done says that every one has ended.
+	Done bool
+}
+
+// Message tells how a message fares.
+func (e *Engine) Message(ctx context.Context, id MessageID) (MessageStatus, error) {
+	return twice(func() (MessageStatus, error) { return e.message(ctx, id) })
+}
+
+func (e *Engine) message(ctx context.Context, id MessageID) (MessageStatus, error) {
+	s := MessageStatus{ID: id, States: map[State]int{}, Reasons: map[apns.Reason]int{}}
+	if err := e.ledger.catchUp(ctx); err != nil {
+		return s, err
+	}
+	last, err := e.lastOf(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	ended := 0
+	for _, v := range last {
+		s.App, s.Lane, s.Accepted = v.App, v.Lane, v.accepted
+		if !v.State.Final() {
+			e.unfinished(&v.Verdict)
+		} else {
+			ended++
+		}
+		s.States[v.State]++
+		if v.Reason != "" && v.State != Accepted {
+			s.Reasons[v.Reason]++
+		}
+	}
+	if len(last) > 0 && len(last) == s.Accepted {
+		s.Done = ended == len(last)
+		return s, nil
+	}
+	c, number, err := e.waitingOf(ctx, id, last)
+	switch {
+	case err != nil:
+		return s, err
+	case c != nil:
+		v := e.queued(c, number)
+		s.App, s.Lane = v.App, v.Lane
+		for i := range c.targets {
+			if c.targets[i].number == number {
+				s.Accepted = int(c.templates[c.targets[i].template].accepted)
+			}
+		}
+		s.States[v.State] += s.Accepted - len(last)
+	case len(last) > 0:
+		// It is between two places at this moment.
+		s.States[Queued] += s.Accepted - len(last)
+	default:
+		return s, ErrNotFound
+	}
+	return s, nil
+}
+
+// maxLookedTargets bounds the search for one that waits among targets that were
+// refused.
+const maxLookedTargets = 64
+
+// waitingOf finds one notification of a message that has no verdict, and its
+// chunk.
+func (e *Engine) waitingOf(ctx context.Context, id MessageID, last map[uint32]lastVerdict) (*chunk, uint32, error) {
+	_, first := split(id.First)
+	looked := 0
+	for i := 0; i < id.Count && looked < maxLookedTargets; i++ {
+		number := first + uint32(i)
+		if _, ended := last[number]; ended {
+			continue
+		}
+		looked++
+		if c, err := e.find(ctx, numbered(id.First, number)); c != nil || err != nil {
+			return c, number, err
+		}
+	}
+	return nil, 0, nil
+}
+
+// lastVerdict is the last verdict of a notification, and how many targets its
+// message has.
+type lastVerdict struct {
+	Verdict
+	accepted int
+	record   uint64
+}
+
+// lastOf returns the last verdict of each notification of a message.
+func (e *Engine) lastOf(ctx context.Context, id MessageID) (map[uint32]lastVerdict, error) {
+	unit, first := split(id.First)
+	last := map[uint32]lastVerdict{}
+	err := e.ledger.records(ctx, id.rangeKeys(), func(seq uint64, v *rawVerdict) bool {
+		if v.unit == unit && v.number >= first && int(v.number-first) < id.Count && seq >= last[v.number].record {
+			last[v.number] = lastVerdict{v.verdict(), int(v.accepted), seq}
+		}
+		return true
+	})
+	return last, err
+}
+
+// rangeKeys are the keys under which the read index has a message.
+func (m MessageID) rangeKeys() (keys []uint64) {
+	unit, first := split(m.First)
+	for n := first >> rangeBits; n <= (first+uint32(m.Count)-1)>>rangeBits; n++ {
+		keys = append(keys, rangeKey(&unit, n<<rangeBits))
+	}
+	return keys
+}
+
+// Filter chooses verdicts. Its zero value chooses all.
+type Filter struct {
+	App         string
+	Message     MessageID
+	Batch       BatchID
+	DeviceToken string
+	States      []State
+	Reason      apns.Reason
+	// After and Before bound Verdict.At.
+	After, Before time.Time
+}
+
+// Page is some verdicts, newest first.
+type Page struct {
+	Verdicts []Verdict
+	// Next is the cursor of the next page; empty at the end.
+	Next Cursor
+}
+
+// Cursor is a place in the log of verdicts. Its zero value is the end of it.
+type Cursor struct {
+	// Record is the last record that was looked at; Skip how many of its
+	// verdicts, from its end, were.
+	Record uint64
+	Skip   int
+}
+
+// maxScan bounds the records that one page looks at, so that a filter which
+// matches little answers in time; Next then goes on.
+const maxScan = 2000
+
+// Verdicts lists verdicts newest first, beginning at a cursor.
+func (e *Engine) Verdicts(ctx context.Context, f Filter, from Cursor, limit int) (page Page, err error) {
+	if err := e.ledger.catchUp(ctx); err != nil {
+		return page, err
+	}
+	match, err := f.matcher()
+	if err != nil {
+		return page, err
+	}
+	info, err := e.ledger.stream.Info(ctx)
+	if err != nil {
+		return page, storeError(err)
+	}
+	if info.State.Msgs == 0 {
+		return page, nil
+	}
+	upper := info.State.LastSeq
+	if from.Record != 0 {
+		upper = min(upper, from.Record)
+	}
+	next, err := e.ledger.candidates(&f, info.State.FirstSeq, upper)
+	if err != nil {
+		return page, err
+	}
+	for looked := 0; ; looked++ {
+		seq, ok := next()
+		if !ok {
+			return page, nil
+		}
+		if looked == maxScan {
+			page.Next = Cursor{Record: seq}
+			return page, nil
+		}
+		data, err := e.ledger.record(ctx, seq)
+		if err != nil {
+			return page, err
+		}
+		if data == nil {
+			continue
+		}
+		var found []Verdict
+		old := false
+		if err := readVerdicts(data, func(v *rawVerdict) {
+			old = !f.After.IsZero() && v.at < f.After.UnixMilli()
+			if match(v) {
+				found = append(found, v.verdict())
+			}
+		}); err != nil {
+			return page, err
+		}
+		skip := 0
+		if seq == from.Record {
+			skip = from.Skip
+		}
+		for i := len(found) - 1 - skip; i >= 0; i-- {
+			if len(page.Verdicts) == limit {
+				page.Next = Cursor{seq, len(found) - 1 - i}
+				return page, nil
+			}
+			page.Verdicts = append(page.Verdicts, found[i])
+		}
+		if old && len(found) == 0 {
+			return page, nil // the rest is older still
+		}
+	}
+}
+
+// candidates returns the records that can hold what a filter chooses, newest
+// first.
+func (l *ledger) candidates(f *Filter, first, upper uint64) (next func() (uint64, bool), err error) {
+	var keys []uint64
+	switch {
+	case f.DeviceToken != "":
+		token, err := hex.DecodeString(strings.ToLower(f.DeviceToken))
+		if err != nil {
+			return nil, &InputError{"DeviceToken", "is not hexadecimal"}
+		}
+		keys = append(keys, tokenKey(token))
+	case f.Message.Count > 0:
+		keys = f.Message.rangeKeys()
+	default:
+		seq := upper + 1
+		return func() (uint64, bool) {
+			seq--
+			return seq, seq >= first
+		}, nil
+	}
+	var list []uint64
+	for _, key := range keys {
+		for seq, err := range l.index.Lookup(key, first, upper) {
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, seq)
+		}
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	return func() (uint64, bool) {
+		if len(list) == 0 {
+			return 0, false
+		}
+		seq := list[len(list)-1]
+		list = list[:len(list)-1]
+		return seq, true
+	}, nil
+}
+
+// matcher returns the filter as a function.
+func (f *Filter) matcher() (func(*rawVerdict) bool, error) {
+	token, err := hex.DecodeString(strings.ToLower(f.DeviceToken))
+	if err != nil {
+		return nil, &InputError{"DeviceToken", "is not hexadecimal"}
+	}
+	unit, first := split(f.Message.First)
+	return func(v *rawVerdict) bool {
+		switch {
+		case f.App != "" && v.app != f.App,
+			f.DeviceToken != "" && string(v.token) != string(token),
+			f.Message.Count > 0 && (v.unit != unit || v.number < first || int(v.number-first) >= f.Message.Count),
+			!f.Batch.IsZero() && (!v.batch || BatchID(v.unit) != f.Batch),
+			len(f.States) > 0 && !slices.Contains(f.States, v.state),
+			f.Reason != "" && v.reason != string(f.Reason),
+			!f.After.IsZero() && v.at < f.After.UnixMilli(),
+			!f.Before.IsZero() && v.at >= f.Before.UnixMilli():
+			return false
+		}
+		return true
+	}, nil
+}
+
+// BatchStatus is a batch with what became of it so far.
+type BatchStatus struct {
+	BatchRecord
+	Counts Counts
+	// Waiting notifications have not ended.
+	Waiting int64
+	// Done says that the batch is closed and all of it has ended.
+	Done bool
+}
+
+// Batch tells how a batch fares.
+func (e *Engine) Batch(ctx context.Context, id BatchID) (BatchStatus, error) {
+	e.control.mu.RLock()
+	record := e.control.batch[id]
+	var s BatchStatus
+	if record != nil {
+		s.BatchRecord = *record
+	}
+	e.control.mu.RUnlock()
+	if record == nil {
+		return s, ErrNotFound
+	}
+	if err := e.ledger.catchUp(ctx); err != nil {
+		return s, err
+	}
+	s.Counts = e.ledger.counts(id)
+	s.Waiting = max(0, s.Accepted-s.Counts.Final())
+	s.Done = !s.ClosedAt.IsZero() && s.Waiting == 0
+	return s, nil
+}
+
+// Batches lists the batches of an app, newest first; an empty app means all.
+func (e *Engine) Batches(ctx context.Context, app string, before BatchID, limit int) ([]BatchStatus, error) {
+	e.control.mu.RLock()
+	var ids []BatchID
+	for id, b := range e.control.batch {
+		if (app == "" || b.App == app) && (before.IsZero() || strings.Compare(id.String(), before.String()) < 0) {
+			ids = append(ids, id)
+		}
+	}
+	e.control.mu.RUnlock()
+	slices.SortFunc(ids, func(a, b BatchID) int { return strings.Compare(b.String(), a.String()) })
+	var list []BatchStatus
+	for _, id := range ids[:min(limit, len(ids))] {
+		s, err := e.Batch(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// Stats returns a snapshot. It asks the log about each queue, so once in some
+// seconds is often enough.
+func (e *Engine) Stats(ctx context.Context) (Stats, error) {
+	s := Stats{Since: e.began, Suppressed: e.dead.size(), Full: e.full.Load()}
+	if e.store.embedded() {
+		s.LogLimit = e.store.limit()
+		var err error
+		if s.LogBytes, err = e.store.used(ctx); err != nil {
+			return s, err
+		}
+	}
+	paths := map[path]*PathStats{}
+	get := func(p path) *PathStats {
+		if paths[p] == nil {
+			paths[p] = &PathStats{Environment: p.environment, Lane: p.lane, Verdicts: map[State]int64{}, Reasons: map[apns.Reason]int64{}}
+		}
+		return paths[p]
+	}
+	e.stats.mu.Lock()
+	for p, t := range e.stats.paths {
+		out := get(p)
+		for state, n := range t.states {
+			if n > 0 {
+				out.Verdicts[State(state)] = n
+			}
+		}
+		for reason, n := range t.reasons {
+			out.Reasons[reason] = n
+		}
+	}
+	e.stats.mu.Unlock()
+	e.routesMu.Lock()
+	for p, r := range e.routes {
+		out := get(p)
+		out.UnderWay, out.Client = r.window.inUse(), r.client.Stats()
+	}
+	e.routesMu.Unlock()
+	for _, q := range e.allQueues() {
+		if err := q.stat(ctx, get(q.path)); err != nil {
+			return s, err
+		}
+	}
+	e.appsMu.RLock()
+	for id := range e.apps {
+		a := AppStats{App: id, Holds: e.gates.holds(id)}
+		e.control.mu.RLock()
+		a.Control = e.control.pausedApp[id]
+		e.control.mu.RUnlock()
+		for p, stats := range paths {
+			if p.app == id {
+				a.Paths = append(a.Paths, *stats)
+			}
+		}
+		slices.SortFunc(a.Paths, func(x, y PathStats) int {
+			return int(x.Environment)*lanes + int(x.Lane) - int(y.Environment)*lanes - int(y.Lane)
+		})
+		s.Apps = append(s.Apps, a)
+	}
+	e.appsMu.RUnlock()
+	slices.SortFunc(s.Apps, func(x, y AppStats) int { return strings.Compare(x.App, y.App) })
+	return s, nil
+}
+
+func (q *queue) stat(ctx context.Context, out *PathStats) error {
+	info, err := q.consumer.Info(ctx)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil // its batch is done
+	} else if err != nil {
+		return storeError(err)
+	}
+	stream, err := q.stream.Info(ctx)
+	if err != nil {
+		return storeError(err)
+	}
+	chunks := int64(info.NumPending) + int64(info.NumAckPending)
+	out.QueuedChunks += chunks
+	out.QueuedBytes += int64(stream.State.Bytes)
+	if chunks > 0 && (out.OldestQueued.IsZero() || stream.State.FirstTime.Before(out.OldestQueued)) {
+		out.OldestQueued = stream.State.FirstTime
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"aviso.example/apns"
+	"aviso.example/auth"
+)
+
+// route is the way of one path to APNs: a client with connections of its own. The
+// lanes of an app have one each, so that what is urgent never stands behind what
+// is not, neither here nor in a stream limit.
+type route struct {
+	path
+	generation uint64 // of the apps it was made from
+	client     *apns.Client
+	window     window
+	feed       chan []delivery
+	closing    chan struct{} // takes nothing new
+	closed     sync.Once
+	done       chan struct{} // everything has its outcome
+}
+
+// route returns the route of a path, made anew when the app has changed.
+func (e *Engine) route(p path) (*route, error) {
+	e.routesMu.Lock()
+	defer e.routesMu.Unlock()
+	app := e.app(p.app)
+	if app == nil {
+		return nil, fmt.Errorf("there is no app %q", p.app)
+	}
+	if app.credential(p.environment) == nil {
+		return nil, fmt.Errorf("app %q has no credential for %s", p.app, p.environment)
+	}
+	old := e.routes[p]
+	if old != nil && old.generation == app.generation {
+		return old, nil
+	}
+	client, err := apns.New(app.client(p.environment, app.tokens(p.environment), e.log.With("app", p.app, "environment", p.environment.String(), "lane", p.lane.String())))
+	if err != nil {
+		return nil, err
+	}
+	r := &route{
+		path: p, generation: app.generation, client: client, window: window{limit: e.cfg.Window},
+		feed: make(chan []delivery), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	if old != nil {
+		old.retire()
+	}
+	e.routes[p] = r
+	e.senders.Go(func() { r.run(e.hard) })
+	return r, nil
+}
+
+// retire ends a route when what it was handed has its outcome.
+func (r *route) retire() { r.closed.Do(func() { close(r.closing) }) }
+
+// hand gives notifications to the client; false means that it took none.
+func (r *route) hand(ctx context.Context, list []delivery) bool {
+	select {
+	case r.feed <- list:
+		return true
+	case <-r.closing:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// farewell bounds the goodbye of a client's connections.
+const farewell = 2 * time.Second
+
+func (r *route) run(hard context.Context) {
+	defer close(r.done)
+	for result := range r.client.PushAll(hard, r.input(hard)) {
+		d := result.Notification.Tag.(*delivery)
+		d.lease.settle(d, &result)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), farewell)
+	defer cancel()
+	r.client.Close(ctx)
+}
+
+// input is what PushAll reads. It goes on until the route is retired.
+func (r *route) input(hard context.Context) iter.Seq[*apns.Notification] {
+	return func(yield func(*apns.Notification) bool) {
+		for {
+			select {
+			case list := <-r.feed:
+				if !r.pass(list, yield) {
+					return
+				}
+			case <-r.closing:
+				return
+			case <-hard.Done():
+				return
+			}
+		}
+	}
+}
+
+// pass yields the notifications of one lease. Those whose lease has run out
+// belong to somebody else; those that PushAll does not want any more come back
+// without a verdict.
+func (r *route) pass(list []delivery, yield func(*apns.Notification) bool) bool {
+	for i := range list {
+		l := list[i].lease
+		if i%64 == 0 && !l.valid(time.Now()) {
+			l.abandon(len(list) - i)
+			return true
+		}
+		if !yield(&list[i].n) {
+			// This one was taken and gets its outcome; the rest was not.
+			l.abandon(len(list) - i - 1)
+			return false
+		}
+	}
+	return true
+}
+
+// appState is an app with what is made from it.
+type appState struct {
+	App
+	generation uint64
+	providers  [2]*auth.ProviderTokens // by environment; nil with a certificate
+}
+
+func (a *appState) tokens(e apns.Environment) *auth.ProviderTokens { return a.providers[e] }
+
+// SetApps replaces the apps. All are checked before anything changes; what is
+// under way ends with the credentials it began with, and what waits goes on with
+// the new ones. An app that is not named any more keeps its queue until it comes
+// back.
+func (e *Engine) SetApps(apps []App) error {
+	var problems []error
+	next := map[string]*appState{}
+	providers := map[string]*auth.ProviderTokens{}
+	e.appsMu.Lock()
+	defer e.appsMu.Unlock()
+	for i := range apps {
+		a := &apps[i]
+		if err := a.check(); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if next[a.ID] != nil {
+			problems = append(problems, fmt.Errorf("engine: app %q is there twice", a.ID))
+			continue
+		}
+		state := &appState{App: *a, generation: e.generation + 1}
+		for _, environment := range []apns.Environment{apns.Production, apns.Sandbox} {
+			if err := state.provide(environment, providers); err != nil {
+				problems = append(problems, fmt.Errorf("engine: app %q, %s: %w", a.ID, environment, err))
+			}
+		}
+		if old := e.apps[a.ID]; old != nil && same(&old.App, a) {
+			state = old // its connections stay
+		}
+		next[a.ID] = state
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	e.generation++
+	e.apps = next
+	e.gates.reset(next)
+	return nil
+}
+
+// provide makes the provider tokens of an app. Apps of one key share them, since
+// APNs counts how often those of a team change.
+func (a *appState) provide(e apns.Environment, shared map[string]*auth.ProviderTokens) error {
+	c := a.credential(e)
+	if c == nil {
+		return nil
+	}
+	if c.Key != nil {
+		id := c.Key.KeyID() + "/" + c.TeamID
+		if shared[id] == nil {
+			tokens, err := auth.NewProviderTokens(auth.ProviderTokensConfig{Key: c.Key, TeamID: c.TeamID, Shared: true})
+			if err != nil {
+				return err
+			}
+			shared[id] = tokens
+		}
+		a.providers[e] = shared[id]
+	}
+	// A client says best what is wrong with its configuration, and connects to
+	// nobody before it has something to send.
+	client, err := apns.New(a.client(e, a.providers[e], nil))
+	if err != nil {
+		return err
+	}
+	return client.Close(context.Background())
+}
+
+// same says that nothing changed that connections depend on.
+func same(a, b *App) bool {
+	if a.ID != b.ID || a.BundleID != b.BundleID || a.Default != b.Default || a.Rate != b.Rate {
+		return false
+	}
+	for _, e := range []apns.Environment{apns.Production, apns.Sandbox} {
+		x, y := a.credential(e), b.credential(e)
+		if (x == nil) != (y == nil) {
+			return false
+		}
+		if x != nil && !x.same(y) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Credential) same(d *Credential) bool {
+	if c.TeamID != d.TeamID || c.Endpoint != d.Endpoint || string(c.ExtraRoots) != string(d.ExtraRoots) ||
+		c.AlternativePort != d.AlternativePort || c.Proxy != nil || d.Proxy != nil || c.DialContext != nil || d.DialContext != nil || c.MaxConnections != d.MaxConnections ||
+		(c.Key == nil) != (d.Key == nil) || (c.Certificate == nil) != (d.Certificate == nil) {
+		return false
+	}
+	if c.Key != nil && (c.Key.KeyID() != d.Key.KeyID() || !c.Key.Public().Equal(d.Key.Public())) {
+		return false
+	}
+	return c.Certificate == nil || c.Certificate.Info.Fingerprint == d.Certificate.Info.Fingerprint
+}
+
+func (e *Engine) app(id string) *appState {
+	e.appsMu.RLock()
+	defer e.appsMu.RUnlock()
+	return e.apps[id]
+}

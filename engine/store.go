@@ -1,0 +1,268 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// StoreConfig says where the log is: in a folder of this machine, or on a NATS
+// cluster.
+type StoreConfig struct {
+	// Dir is the data folder. Embedded, the whole log lives in it; with URLs it
+	// holds the read index only, which can be rebuilt. One process uses a
+	// folder at a time.
+	Dir string
+	// MaxBytes bounds the embedded log on disk; 0 means four fifths of what is
+	// free when the engine starts. When it is reached, Submit fails with
+	// ErrFull and nothing is lost.
+	MaxBytes int64
+
+	// URLs are the NATS servers of a cluster, separated by commas. Their
+	// JetStream has to sync every write (sync_interval: always), or what was
+	// accepted may be lost when machines lose power.
+	URLs string
+	// CredentialsFile authenticates against the cluster.
+	CredentialsFile string
+	TLS             *tls.Config
+	// Replicas is how many servers hold each message; 0 means 3.
+	Replicas int
+}
+
+// Names on the log. Everything begins with AVISO_, so that a cluster can be
+// shared with others.
+const (
+	streamPrefix   = "AVISO_"
+	queuePrefix    = streamPrefix + "Q_" // and the lane, and the app
+	batchStream    = streamPrefix + "B_" // and the batch
+	streamVerdicts = streamPrefix + "VERDICTS"
+	streamLater    = streamPrefix + "LATER"
+	streamBuried   = streamPrefix + "BURIED"
+	streamDead     = streamPrefix + "DEAD"
+	bucketControl  = streamPrefix + "CONTROL"
+
+	subjectVerdicts = "aviso.verdicts"
+	subjectLater    = "aviso.later." // and the chunk's id
+	subjectDue      = "aviso.due"
+	subjectBuried   = "aviso.buried." // and the app
+	subjectDead     = "aviso.dead."   // and the app
+)
+
+const (
+	// storeTimeout bounds one request to the log. A disk that takes longer is
+	// as good as full: Submit reports it, and nothing is acknowledged.
+	storeTimeout = 10 * time.Second
+	// startTimeout bounds recovery of an embedded log: ten million queued
+	// notifications take a few seconds from a cold disk.
+	startTimeout = 2 * time.Minute
+	// maxLogMessage is the largest message on the log, in bytes: a full chunk
+	// or verdict record with room to spare.
+	maxLogMessage = 2 << 20
+	// maxPendingOut bounds what the embedded server holds for one slow reader.
+	maxPendingOut = 64 << 20
+)
+
+// store is the log.
+type store struct {
+	jetstream.JetStream
+	conn     *nats.Conn
+	server   *server.Server // nil on a cluster
+	lock     *os.File       // nil on a cluster
+	replicas int
+	log      *slog.Logger
+}
+
+func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (s *store, err error) {
+	s = &store{replicas: 1, log: log}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if cfg.Dir == "" {
+		return nil, errors.New("engine: Config.Store.Dir is missing: the folder that holds the queue")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if s.lock, err = lockDir(cfg.Dir); err != nil {
+		return nil, err
+	}
+	options := []nats.Option{
+		nats.Name("aviso"), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("log", "error", err) }),
+	}
+	if cfg.URLs == "" {
+		if err := s.embed(cfg); err != nil {
+			return nil, err
+		}
+		options = append(options, nats.InProcessServer(s.server))
+	} else {
+		s.replicas = cfg.Replicas
+		if s.replicas == 0 {
+			s.replicas = 3
+		}
+		options = append(options,
+			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("disconnected from the log", "error", err) }),
+			nats.ReconnectHandler(func(c *nats.Conn) { log.Info("connected to the log again", "server", c.ConnectedServerName()) }))
+		if cfg.CredentialsFile != "" {
+			options = append(options, nats.UserCredentials(cfg.CredentialsFile))
+		}
+		if cfg.TLS != nil {
+			options = append(options, nats.Secure(cfg.TLS))
+		}
+	}
+	if s.conn, err = nats.Connect(cfg.URLs, options...); err != nil {
+		return nil, fmt.Errorf("engine: no connection to the log at %s: %w", hosts(cfg.URLs), err)
+	}
+	if s.JetStream, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(storeTimeout)); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if _, err = s.AccountInfo(ctx); err != nil {
+		return nil, fmt.Errorf("engine: JetStream does not answer; is it enabled on the servers at %s? %w", hosts(cfg.URLs), err)
+	}
+	return s, nil
+}
+
+// hosts takes users and passwords out of URLs.
+func hosts(urls string) string {
+	var list []string
+	for _, u := range strings.Split(urls, ",") {
+		if i := strings.LastIndexByte(u, '@'); i >= 0 {
+			u = u[i+1:]
+		}
+		list = append(list, strings.TrimSpace(u))
+	}
+	return strings.Join(list, ", ")
+}
+
+// embed starts a server in this process that listens on no port.
+func (s *store) embed(cfg StoreConfig) error {
+	most := cfg.MaxBytes
+	if most == 0 {
+		free, err := freeBytes(cfg.Dir)
+		if err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
+		most = free / 5 * 4
+	}
+	options := &server.Options{
+		ServerName: "aviso", DontListen: true, NoSigs: true, DisableJetStreamBanner: true,
+		JetStream: true, StoreDir: filepath.Join(cfg.Dir, "log"),
+		// A write is acknowledged when it is on the disk; the default of two
+		// minutes loses whole streams with the power.
+		SyncAlways:         true,
+		JetStreamMaxStore:  most,
+		JetStreamMaxMemory: 64 << 20,
+		MaxPayload:         maxLogMessage, MaxPending: maxPendingOut,
+	}
+	var err error
+	if s.server, err = server.NewServer(options); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	s.server.SetLoggerV2(serverLog{s.log}, false, false, false)
+	s.server.Start()
+	if !s.server.ReadyForConnections(startTimeout) {
+		return fmt.Errorf("engine: the log in %s did not become ready within %v", cfg.Dir, startTimeout)
+	}
+	return nil
+}
+
+// embedded says that no other engine uses the log.
+func (s *store) embedded() bool { return s.server != nil }
+
+// limit is how large an embedded log may get, in bytes.
+func (s *store) limit() int64 { return s.server.JetStreamConfig().MaxStore }
+
+// used is how large the log is.
+func (s *store) used(ctx context.Context) (int64, error) {
+	info, err := s.AccountInfo(ctx)
+	if err != nil {
+		return 0, storeError(err)
+	}
+	return int64(info.Store), nil
+}
+
+func (s *store) close() {
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	if s.server != nil {
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
+	}
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
+
+// stream makes sure that a stream is there and as this version wants it.
+func (s *store) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	cfg.Storage, cfg.Replicas, cfg.MaxMsgSize = jetstream.FileStorage, s.replicas, maxLogMessage
+	stream, err := s.CreateOrUpdateStream(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("engine: stream %s: %w", cfg.Name, err)
+	}
+	return stream, nil
+}
+
+// Errors of Submit that are the log's and not the caller's.
+var (
+	// ErrFull: the log has reached its size or the disk is full. It passes when
+	// notifications have been sent or space was made.
+	ErrFull = errors.New("the queue is full")
+	// ErrBusy: more is being handed in than the log can write. Try again.
+	ErrBusy = errors.New("too much is being handed in at once")
+	// ErrStore: the log did not answer in time. Whether the notifications are on
+	// it is not known.
+	ErrStore = errors.New("the log did not confirm in time")
+	// ErrClosed: the engine is closed or closing.
+	ErrClosed = errors.New("the engine is closed")
+)
+
+// put writes one message to the log and returns when it is on the disk.
+func (s *store) put(ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt) (uint64, error) {
+	ack, err := s.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, options...)
+	if err != nil {
+		return 0, storeError(err)
+	}
+	return ack.Sequence, nil
+}
+
+// Codes of JetStream that mean "no room": the stream's bytes, the server's store,
+// the account's.
+var fullCodes = map[jetstream.ErrorCode]bool{10077: true, 10023: true, 10047: true, 10028: true, 10002: true}
+
+func storeError(err error) error {
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok {
+		if fullCodes[e.ErrorCode] {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+		return err
+	}
+	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return err
+}
+
+// serverLog passes on what the embedded server says; its notices are of no
+// interest to the people who run Aviso.
+type serverLog struct{ *slog.Logger }
+
+func (l serverLog) Noticef(format string, v ...any) { l.Debug("log: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Warnf(format string, v ...any)   { l.Warn("log: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Fatalf(format string, v ...any)  { l.Error("log: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Errorf(format string, v ...any)  { l.Error("log: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Debugf(string, ...any)           {}
+func (l serverLog) Tracef(string, ...any)           {}
