@@ -61,10 +61,10 @@ type BatchRecord struct {
 const (
 	// batchAge is how long a batch is remembered after it last changed, beyond
 	// the longest SendAt.
-	batchAge = 2 * maxSendAhead
+	batchAge = maxSendAhead + 30*24*time.Hour
 	// cancelAge is how long a cancellation has to be known: as long as anything
 	// can still be waiting to be sent.
-	cancelAge = 2 * maxSendAhead
+	cancelAge = batchAge
 )
 
 func (e *Engine) openControl(ctx context.Context) (*control, error) {
@@ -200,6 +200,19 @@ func (c *control) apart(id BatchID) bool {
 	defer c.mu.RUnlock()
 	b := c.batch[id]
 	return b != nil && (b.Paused || b.Rate > 0) && !b.Cancelled
+}
+
+// rates are those of the batches that have one.
+func (c *control) rates() map[BatchID]float64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	list := map[BatchID]float64{}
+	for id, b := range c.batch {
+		if b.Rate > 0 {
+			list[id] = b.Rate
+		}
+	}
+	return list
 }
 
 // cancelled reports whether a notification has been called back.

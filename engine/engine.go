@@ -29,6 +29,8 @@ type Engine struct {
 	leases   leases
 	stats    stats
 	full     atomic.Bool
+	room     atomic.Int64 // bytes that may still be accepted before space is looked at again
+	engines  atomic.Int32 // that share the log, this one included
 
 	appsMu     sync.RWMutex
 	apps       map[string]*appState
@@ -95,6 +97,9 @@ func (e *Engine) start(ctx context.Context) (err error) {
 		// Verdicts must leave room for what they are about.
 		e.cfg.VerdictBytes = min(e.cfg.VerdictBytes, e.store.limit()/4)
 	}
+	if err := e.lookForSpace(ctx); err != nil {
+		return err
+	}
 	if e.ledger, err = e.openLedger(ctx); err != nil {
 		return err
 	}
@@ -109,6 +114,12 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	}
 	if err := e.openBuried(ctx); err != nil {
 		return err
+	}
+	e.engines.Store(1)
+	if !e.store.embedded() {
+		if err := e.openPresence(ctx); err != nil {
+			return err
+		}
 	}
 	e.background.Go(func() { e.recorder.run(e.hard) })
 	e.background.Go(func() { e.ledger.follow(e.hard) })
@@ -271,7 +282,9 @@ func (e *Engine) lookForSpace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	full := free < leastFree || float64(used) > fullShare*float64(e.store.limit())
+	room := min(int64(fullShare*float64(e.store.limit()))-used, free-leastFree)
+	e.room.Store(room)
+	full := room <= 0
 	if full != e.full.Swap(full) {
 		if full {
 			e.log.Error("the log is full: nothing is accepted until there is space", "bytes", used, "limit", e.store.limit(), "free", free)
@@ -280,6 +293,15 @@ func (e *Engine) lookForSpace(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// putNew writes a chunk that was not on the log before, if there is room for it.
+func (e *Engine) putNew(ctx context.Context, q *queue, data []byte) error {
+	if e.store.embedded() && e.room.Add(-int64(len(data))) < 0 {
+		return ErrFull
+	}
+	_, err := e.store.put(ctx, q.subject, data)
+	return err
 }
 
 // endBatches deletes the queues of batches that are done.

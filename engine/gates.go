@@ -212,9 +212,14 @@ func (g *gates) reset(apps map[string]*appState) {
 		}
 	}
 	for id, a := range apps {
-		g.limit(id, a.Rate)
+		g.limit(id, g.share(a.Rate))
 	}
 	g.notify()
+}
+
+// share is this engine's part of a rate that all engines have together.
+func (g *gates) share(perSecond float64) float64 {
+	return perSecond / float64(max(1, g.engine.engines.Load()))
 }
 
 // limit sets the rate of an app; g.mu is held.
@@ -241,11 +246,27 @@ func (g *gates) controlled() {
 	g.notify()
 }
 
+// shared sets all rates anew, because there are more or fewer engines.
+func (g *gates) shared() {
+	g.engine.appsMu.RLock()
+	apps := g.engine.apps
+	g.engine.appsMu.RUnlock()
+	rates := g.engine.control.rates()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, a := range apps {
+		g.limit(id, g.share(a.Rate))
+	}
+	for id, perSecond := range rates {
+		g.batches[id] = limiter(g.batches[id], g.share(perSecond))
+	}
+}
+
 // limitBatch sets the rate of a batch.
 func (g *gates) limitBatch(b BatchID, perSecond float64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l := limiter(g.batches[b], perSecond); l != nil {
+	if l := limiter(g.batches[b], g.share(perSecond)); l != nil {
 		g.batches[b] = l
 	} else {
 		delete(g.batches, b)

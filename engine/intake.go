@@ -65,9 +65,9 @@ type InputError struct {
 // Error names the field.
 func (e *InputError) Error() string { return e.Field + " " + e.Problem }
 
-// maxSendAhead bounds SendAt, so that a time in milliseconds is not taken for
-// one in seconds.
-const maxSendAhead = 366 * 24 * time.Hour
+// maxSendAhead bounds SendAt, and with it for how long batches and cancellations
+// have to be remembered.
+const maxSendAhead = 60 * 24 * time.Hour
 
 // maxTargets bounds one Submit; more are a batch.
 const maxTargets = 100_000
@@ -150,7 +150,7 @@ func (e *Engine) template(m *Message, now time.Time) (*appState, apns.Environmen
 	}
 	if !m.SendAt.IsZero() && m.SendAt.After(now) {
 		if m.SendAt.Sub(now) > maxSendAhead {
-			return fail("SendAt", "is more than a year away; was it given in milliseconds instead of seconds?")
+			return fail("SendAt", "is more than 60 days away; was it given in milliseconds instead of seconds?")
 		}
 		t.sendAt = m.SendAt.UnixMilli()
 		if at, ok := n.Expiration.Time(); ok && !at.After(m.SendAt) {
@@ -323,8 +323,7 @@ func (p *packer) commit(list []*submission) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.engine.store.put(ctx, q.subject, p.spare)
-	return err
+	return p.engine.putNew(ctx, q, p.spare)
 }
 
 // chunkWriter cuts notifications into chunks and writes several at a time. It is
@@ -408,8 +407,7 @@ func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.engine.store.put(ctx, q.subject, data)
-	return err
+	return w.engine.putNew(ctx, q, data)
 }
 
 // failed returns the first error so far.
