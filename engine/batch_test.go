@@ -51,9 +51,11 @@ func isDone(s BatchStatus) bool { return s.Done }
 
 // A batch has a verdict for every line, is counted exactly once across restarts,
 // and its own queue goes when it is done.
-func TestBatch(t *testing.T) {
+func TestBatch(t *testing.T) { virtually(t, testBatch) }
+
+func testBatch(t *testing.T) {
 	const n = 40_000
-	apple := apnstest.Start(t)
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "DeviceTokenNotForTopic", Every: 1000})
 	b := r.batch(BatchConfig{Label: "autumn"})
@@ -93,8 +95,10 @@ func TestBatch(t *testing.T) {
 
 // A paused batch does not stand in the way of another one, and goes on when it is
 // told to.
-func TestBatchPaused(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestBatchPaused(t *testing.T) { virtually(t, testBatchPaused) }
+
+func testBatchPaused(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	if err := r.PauseApp(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
@@ -128,8 +132,10 @@ func TestBatchPaused(t *testing.T) {
 }
 
 // A batch is sent at its rate, and what is left of it can be called back.
-func TestBatchPacedAndCancelled(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestBatchPacedAndCancelled(t *testing.T) { virtually(t, testBatchPacedAndCancelled) }
+
+func testBatchPacedAndCancelled(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	b := r.batch(BatchConfig{Rate: 2000})
 	began := time.Now()
@@ -150,8 +156,10 @@ func TestBatchPacedAndCancelled(t *testing.T) {
 }
 
 // An app's small push does not wait for another app's campaign.
-func TestFairness(t *testing.T) {
-	apple := apnstest.Start(t, func(cfg *sim.Config) { cfg.RoundTrip = 10 * time.Millisecond; cfg.MaxStreams = 50 })
+func TestFairness(t *testing.T) { virtually(t, testFairness) }
+
+func testFairness(t *testing.T) {
+	apple := apnstest.StartMem(t, func(cfg *sim.Config) { cfg.RoundTrip = 10 * time.Millisecond; cfg.MaxStreams = 50 })
 	r := newRig(t, apple, func(cfg *Config) { cfg.Apps = append(cfg.Apps, testApp(t, apple, "small")) })
 	b := r.batch(BatchConfig{})
 	fill(t, b, 0, 50_000)

@@ -9,8 +9,10 @@ import (
 )
 
 // One message goes the whole way, and says so.
-func TestOneMessage(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestOneMessage(t *testing.T) { virtually(t, testOneMessage) }
+
+func testOneMessage(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
 	if s := r.wait(receipt.Message); s.States[Accepted] != 1 || s.App != "shop" {
@@ -27,8 +29,10 @@ func TestOneMessage(t *testing.T) {
 }
 
 // What was accepted and not sent is sent by the next engine.
-func TestRestart(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestRestart(t *testing.T) { virtually(t, testRestart) }
+
+func testRestart(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	if err := r.PauseApp(t.Context(), "shop", "for the test"); err != nil {
 		t.Fatal(err)

@@ -30,8 +30,10 @@ func states(d Delivery) string {
 }
 
 // What APNs asks to send later goes to the disk and comes again.
-func TestRetryLater(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestRetryLater(t *testing.T) { virtually(t, testRetryLater) }
+
+func testRetryLater(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	for _, reason := range []apns.Reason{apns.ReasonServiceUnavailable, apns.ReasonTooManyRequests, apns.ReasonInternalServerError} {
 		apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: proto.Reason(reason), Count: 1})
@@ -43,8 +45,10 @@ func TestRetryLater(t *testing.T) {
 }
 
 // A retry survives the engine.
-func TestRetrySurvives(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestRetrySurvives(t *testing.T) { virtually(t, testRetrySurvives) }
+
+func testRetrySurvives(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "ServiceUnavailable", Count: 1})
 	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
@@ -69,8 +73,10 @@ func TestRetrySurvives(t *testing.T) {
 }
 
 // An answer that never came is another attempt, unless that must not be.
-func TestUnknown(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestUnknown(t *testing.T) { virtually(t, testUnknown) }
+
+func testUnknown(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	apple.AddFault(t, sim.Fault{Kind: sim.FaultResetStream, Processed: true, Count: 1})
 	if d := r.only(r.submit(hello(), Target{DeviceToken: apple.DeviceToken})); states(d) != "retrying accepted" || d.History[0].Detail == "" {
@@ -85,8 +91,10 @@ func TestUnknown(t *testing.T) {
 }
 
 // What is wrong with one notification ends it and nothing else.
-func TestRejected(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestRejected(t *testing.T) { virtually(t, testRejected) }
+
+func testRejected(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "BadDeviceToken", Nth: 2})
 	receipt := r.submit(hello(), devices(0, 3)...)
@@ -122,8 +130,10 @@ func TestRejected(t *testing.T) {
 }
 
 // A dead device token is not sent to again, until the app registers it anew.
-func TestSuppression(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestSuppression(t *testing.T) { virtually(t, testSuppression) }
+
+func testSuppression(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	since := time.Now().Add(-time.Hour).Truncate(time.Second)
 	if err := apple.Devices().Put(sim.Device{DeviceToken: device(1), Environment: sim.Sandbox, Topics: []string{apple.Topic}, State: sim.Unregistered, Since: since}, time.Now()); err != nil {
@@ -160,8 +170,10 @@ func TestSuppression(t *testing.T) {
 }
 
 // Expiry is honoured in the queue.
-func TestExpiry(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestExpiry(t *testing.T) { virtually(t, testExpiry) }
+
+func testExpiry(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	if err := r.PauseApp(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
@@ -182,8 +194,10 @@ func TestExpiry(t *testing.T) {
 }
 
 // What is scheduled waits for its time, and can be called back.
-func TestScheduled(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestScheduled(t *testing.T) { virtually(t, testScheduled) }
+
+func testScheduled(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
 	m := hello()
 	m.SendAt = time.Now().Add(1500 * time.Millisecond)
@@ -214,8 +228,10 @@ func TestScheduled(t *testing.T) {
 
 // A credential that is refused pauses its app, loses nothing, and touches no
 // other app.
-func TestCredentialRefused(t *testing.T) {
-	apple := apnstest.Start(t)
+func TestCredentialRefused(t *testing.T) { virtually(t, testCredentialRefused) }
+
+func testCredentialRefused(t *testing.T) {
+	apple := apnstest.StartMem(t)
 	r := newRig(t, apple, func(cfg *Config) {
 		other := testApp(t, apple, "other")
 		cfg.Apps = append(cfg.Apps, other)
@@ -251,8 +267,10 @@ func TestCredentialRefused(t *testing.T) {
 }
 
 // Calls do not wait behind a campaign.
-func TestUrgentOvertakes(t *testing.T) {
-	apple := apnstest.Start(t, func(cfg *sim.Config) { cfg.RoundTrip = 20 * time.Millisecond; cfg.MaxStreams = 10 })
+func TestUrgentOvertakes(t *testing.T) { virtually(t, testUrgentOvertakes) }
+
+func testUrgentOvertakes(t *testing.T) {
+	apple := apnstest.StartMem(t, func(cfg *sim.Config) { cfg.RoundTrip = 20 * time.Millisecond; cfg.MaxStreams = 10 })
 	r := newRig(t, apple)
 	campaign := r.submit(hello(), devices(0, 4000)...)
 	if campaign.Lane != Bulk {

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server/ats"
 	"pgregory.net/rapid"
 
 	"aviso.example/apns"
@@ -301,22 +300,13 @@ func (m *model) check(mm *modelMessage, d Delivery, processed int) {
 // Whatever happens, each notification goes through the states as they are drawn,
 // ends once, ends in time, and is doubled only where nobody could know.
 func TestModel(t *testing.T) {
-	// The log's clock for caches belongs to the process: a goroutine that must
-	// not be started inside the bubble.
-	ats.Register()
-	defer ats.Unregister()
-	present := time.Now()
 	rapid.Check(t, func(rt *rapid.T) {
 		var failure any // rapid stops by a panic, which has to leave the bubble first
-		synctest.Test(t, func(t *testing.T) {
+		virtually(t, func(t *testing.T) {
 			defer func() { failure = recover() }()
-			// The log also reads a clock of the process; the bubble's begins in 2000.
-			time.Sleep(time.Until(present))
 			apple := apnstest.StartMem(t, func(cfg *sim.Config) { cfg.Lean = false })
-			app := testApp(t, apple, "shop")
-			app.Sandbox.DialContext = apple.DialContext
 			m := &model{t: rt, outside: t, apple: apple, cfg: Config{
-				Store: StoreConfig{Dir: t.TempDir()}, Apps: []App{app}, Window: maxChunk,
+				Store: StoreConfig{Dir: t.TempDir()}, Apps: []App{testApp(t, apple, "shop")}, Window: maxChunk,
 			}}
 			m.open()
 			defer func() { m.close(time.Minute) }()

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server/ats"
 	"go.uber.org/goleak"
 
 	"aviso.example/apns"
@@ -37,6 +40,20 @@ type rig struct {
 	cfg   Config
 }
 
+// virtually runs a test in virtual time, the real log included.
+func virtually(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	// The log's clock for its caches belongs to the process: a goroutine that
+	// must not be started inside the bubble.
+	ats.Register()
+	defer ats.Unregister()
+	present := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(present)) // a bubble begins in the year 2000
+		test(t)
+	})
+}
+
 // testApp is an app of the simulator's.
 func testApp(t testing.TB, apple *apnstest.Server, id string) App {
 	t.Helper()
@@ -44,10 +61,11 @@ func testApp(t testing.TB, apple *apnstest.Server, id string) App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return App{
-		ID: id, BundleID: apple.Topic, Default: apns.Sandbox,
-		Sandbox: &Credential{Key: key, TeamID: apple.TeamID, Endpoint: apple.Endpoint, ExtraRoots: apple.CAPEM},
+	c := &Credential{Key: key, TeamID: apple.TeamID, Endpoint: apple.Endpoint, ExtraRoots: apple.CAPEM}
+	if !strings.HasPrefix(apple.Endpoint, "127.") {
+		c.DialContext = apple.DialContext
 	}
+	return App{ID: id, BundleID: apple.Topic, Default: apns.Sandbox, Sandbox: c}
 }
 
 // testLog shows the engine's warnings with the test's output.
