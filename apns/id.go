@@ -80,6 +80,14 @@ func (id ID) append(dst []byte) []byte {
 	return append(dst, b[:]...)
 }
 
+// AppendText appends what MarshalText returns; the error is always nil.
+func (id ID) AppendText(dst []byte) ([]byte, error) {
+	if id.IsZero() {
+		return dst, nil
+	}
+	return id.append(dst), nil
+}
+
 // MarshalText returns the canonical form, or nothing for the zero ID.
 func (id ID) MarshalText() ([]byte, error) {
 	if id.IsZero() {

@@ -39,6 +39,9 @@ func FuzzParseID(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if text, _ := id.AppendText([]byte("x")); string(text[1:]) != id.String() && !id.IsZero() {
+			t.Errorf("AppendText gave %q, String %q", text[1:], id)
+		}
 		again, err := ParseID(id.String())
 		if err != nil || again != id {
 			t.Fatalf("%q: %v, %v", s, again, err)

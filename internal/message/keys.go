@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"aviso.example/internal/suggest"
 )
@@ -75,11 +76,20 @@ var strangeKeys = map[string]string{
 // UnknownKey refuses a key, with the likely mistake. others are keys that the
 // caller knows besides ours.
 func UnknownKey(key string, others []string) error {
-	if len(key) > 64 {
-		key = key[:60] + "…"
-	}
 	if other := strangeKeys[suggest.Plain(key)]; other != "" {
-		return fmt.Errorf("unknown key %q; did you mean %s?", key, other)
+		return fmt.Errorf("unknown key %s; did you mean %s?", quote(key), other)
 	}
-	return fmt.Errorf("unknown key %q%s", key, suggest.Hint(key, slices.Concat(keyNames, others)))
+	return fmt.Errorf("unknown key %s%s", quote(key), suggest.Hint(key, slices.Concat(keyNames, others)))
+}
+
+// maxQuoted is how much of somebody's word an error repeats, in bytes: less than
+// a device token has, since one may stand in the wrong place.
+const maxQuoted = 40
+
+// quote puts a word in quotes, and shortens one that is no word.
+func quote(word string) string {
+	if len(word) > maxQuoted {
+		word = strings.ToValidUTF8(word[:8], "") + "…"
+	}
+	return strconv.Quote(word)
 }

@@ -23,9 +23,9 @@ func ParsePushType(text string) (apns.PushType, error) {
 		all = append(all, string(rule.Type))
 	}
 	if strings.EqualFold(text, "silent") {
-		return "", fmt.Errorf("%q is not a push type; silent pushes are called background", text)
+		return "", fmt.Errorf("%s is not a push type; silent pushes are called background", quote(text))
 	}
-	return "", fmt.Errorf("%q is not a push type%s; there are %s", text, suggest.Hint(text, all), strings.Join(all, ", "))
+	return "", fmt.Errorf("%s is not a push type%s; there are %s", quote(text), suggest.Hint(text, all), strings.Join(all, ", "))
 }
 
 // The errors of the parsers below want the name of the part before them: "priority
@@ -46,7 +46,7 @@ func ParseInterruptionLevel(text string) (payload.InterruptionLevel, error) {
 	if slices.Contains(interruptionLevels, text) {
 		return payload.InterruptionLevel(text), nil
 	}
-	return "", fmt.Errorf("%q is not an interruption level%s; there are %s", text, suggest.Hint(text, interruptionLevels), strings.Join(interruptionLevels, ", "))
+	return "", fmt.Errorf("%s is not an interruption level%s; there are %s", quote(text), suggest.Hint(text, interruptionLevels), strings.Join(interruptionLevels, ", "))
 }
 
 // ParseBadge reads a number, or clear.

@@ -46,6 +46,9 @@ const (
 	fieldsOfSugar = fieldsOfAlert | FieldData
 )
 
+// MakesPayload says that a part is one that a payload is made from.
+func (f Field) MakesPayload() bool { return f&fieldsOfSugar != 0 }
+
 // Message is a notification in the user's words: a payload, or the parts of one,
 // and what is said about it.
 type Message struct {

@@ -22,6 +22,9 @@ type Parser struct {
 	// unknown. Whether a key that stands for no part comes twice is for Key to
 	// notice.
 	Key func(key string, field Field, s *Scan) (done bool, err error)
+	// Discreet errors repeat nothing of the app's own data, not even its keys: for
+	// those who are not the only ones to read them.
+	Discreet bool
 	// OtherKeys are what to suggest for a mistyped key besides those of a
 	// notification.
 	OtherKeys []string

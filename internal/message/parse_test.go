@@ -207,6 +207,21 @@ func TestKey(t *testing.T) {
 	}
 }
 
+// Errors repeat what is short enough to be a word, and nothing of the app's data
+// where others read them.
+func TestErrorsAreDiscreet(t *testing.T) {
+	secret := strings.Repeat("5ec2e7", 12)
+	for _, text := range []string{
+		`{"` + secret + `":1}`, `{"push_type":"` + secret + `"}`, `{"interruption_level":"` + secret + `"}`, `{"id":"` + secret + `"}`,
+		`{"expiration":"` + secret + `"}`, `{"badge":"` + secret + `"}`, `{"data":{"` + secret + `":1,"` + secret + `":2}}`,
+	} {
+		p := Parser{Discreet: true}
+		if err := p.Read(new(Message), []byte(text)); err == nil || strings.Contains(err.Error(), secret[:12]) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestStrangeKeys(t *testing.T) {
 	for word, means := range strangeKeys {
 		for part := range strings.SplitSeq(means, " and ") {

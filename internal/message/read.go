@@ -97,6 +97,9 @@ func (p *Parser) readData(v Value, key string) (map[string]json.RawMessage, erro
 	s := NewScan(v.Raw, p.scan.what)
 	err := s.Members(func(name string) error {
 		if _, twice := data[name]; twice {
+			if p.Discreet {
+				return fmt.Errorf("%q has a key twice", key)
+			}
 			return fmt.Errorf("%q has the key %q twice", key, name)
 		}
 		if name == "aps" {

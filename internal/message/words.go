@@ -22,6 +22,7 @@ var KeyWords = Words{
 // programmers, and what it means to others.
 var goWords = strings.NewReplacer(
 	"use ExpireImmediately for a single attempt", "use 0 for a single attempt",
+	" (Shorten does)", "",
 	". payload.Shorten trims the alert to fit", "; shorten the texts",
 	", here and in Config: it is", ": it is",
 	"; or set BundleID instead, and the suffix is added", "; or give the plain bundle identifier, and the suffix is added",
