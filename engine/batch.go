@@ -90,10 +90,10 @@ func (e *Engine) NewBatch(ctx context.Context, cfg BatchConfig) (*Batch, error) 
 
 func (b BatchID) unit() [16]byte { return b }
 
-// queue decides where the next chunk goes.
-func (b *Batch) queue(ctx context.Context) (*queue, error) {
+// queue decides where a chunk goes. Several ask at once.
+func (b *Batch) queue(ctx context.Context, chunks int) (*queue, error) {
 	own := BatchID{}
-	if b.writer.chunks > ownQueueFrom || b.record.Paused || b.record.Rate > 0 {
+	if chunks > ownQueueFrom || b.record.Paused || b.record.Rate > 0 {
 		own = b.record.ID
 	}
 	return b.engine.queueFor(ctx, b.writer.chunk.path, own)

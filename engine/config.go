@@ -60,6 +60,13 @@ const (
 	DefaultSuppressionAge    = 400 * 24 * time.Hour
 )
 
+// Validate says what is wrong with the numbers, all of it at once. It looks at
+// neither Store nor Apps.
+func (cfg Config) Validate() error {
+	_, err := cfg.check()
+	return err
+}
+
 func (cfg Config) check() (Config, error) {
 	var problems []error
 	bad := func(field, format string, args ...any) {

@@ -72,6 +72,79 @@ func testRetrySurvives(t *testing.T) {
 	}
 }
 
+// again puts a further copy of a notification on the log, as a process leaves it
+// that ends between writing a retry and its verdict.
+func (r *rig) again(receipt *Receipt, token string) {
+	r.t.Helper()
+	_, environment, tm, err := r.template(hello(), time.Now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	parsed, _ := parseTarget(&Target{DeviceToken: token})
+	unit, number := split(receipt.Message.First)
+	tm.first, tm.count, tm.accepted = number, 1, 1
+	parsed.number, parsed.round, parsed.attempts = number, 1, 1
+	c := chunk{path: path{"shop", environment, Normal}, unit: unit, templates: []template{tm}, targets: []target{parsed}}
+	if err := r.putLater(r.t.Context(), receipt.Message.First, 1, c.append(nil), time.Now()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// waitDone waits until so many chunks have left the queue.
+func (r *rig) waitDone(chunks uint64) {
+	r.t.Helper()
+	q := r.knownQueue(path{"shop", apns.Sandbox, Normal}, BatchID{})
+	for end := time.Now().Add(20 * time.Second); q.finished.Load() < chunks; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			r.dump()
+			r.t.Fatalf("%d chunks are done, not %d", q.finished.Load(), chunks)
+		}
+	}
+}
+
+// What has ended is not sent again by a retry that is left over.
+func TestRetryLeftOver(t *testing.T) { virtually(t, testRetryLeftOver) }
+
+func testRetryLeftOver(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
+	r.only(receipt)
+	r.again(receipt, apple.DeviceToken)
+	r.waitDone(2)
+	if d := r.only(receipt); states(d) != "accepted" {
+		t.Error(states(d))
+	}
+	if n := apple.Stats().Processed; n != 1 {
+		t.Errorf("APNs has it %d times", n)
+	}
+}
+
+// Nor is one sent beside what is under way.
+func TestRetryBeside(t *testing.T) { virtually(t, testRetryBeside) }
+
+func testRetryBeside(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	r.only(r.submit(hello(), Target{DeviceToken: device(1)})) // opens more than one stream
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultSilence, Count: 1})
+	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
+	apple.WaitForPush(t, sim.Filter{Outcome: sim.NotProcessed})
+	r.again(receipt, apple.DeviceToken)
+	time.Sleep(2500 * time.Millisecond) // it is due within one second
+	if n := apple.Stats().Requests; n != 2 {
+		t.Errorf("APNs was asked %d times", n)
+	}
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultResetConnection, Now: true})
+	r.waitDone(4)
+	if d := r.only(receipt); states(d) != "retrying accepted" {
+		t.Error(states(d))
+	}
+	if n := apple.Stats().Processed; n != 2 {
+		t.Errorf("APNs has it %d times", n)
+	}
+}
+
 // An answer that never came is another attempt, unless that must not be.
 func TestUnknown(t *testing.T) { virtually(t, testUnknown) }
 

@@ -342,8 +342,9 @@ type chunkWriter struct {
 	err     error
 	written int // notifications on disk
 	chunks  int
-	// queue decides where a chunk goes; nil means the app's queue.
-	queue func(ctx context.Context) (*queue, error)
+	// queue decides where a chunk goes, by how many there were until then; nil
+	// means the app's queue.
+	queue func(ctx context.Context, chunks int) (*queue, error)
 }
 
 // newChunkWriter returns a writer of chunks like the one given.
@@ -378,9 +379,10 @@ func (w *chunkWriter) flush() {
 	w.chunk.templates, w.chunk.targets, w.size, w.at = w.chunk.templates[:0], w.chunk.targets[:0], 0, nil
 	w.slots <- struct{}{}
 	w.chunks++
+	chunks := w.chunks
 	w.writes.Go(func() {
 		defer func() { <-w.slots }()
-		err := w.write(data, first, sendAt)
+		err := w.write(data, first, sendAt, chunks)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if err == nil {
@@ -391,7 +393,7 @@ func (w *chunkWriter) flush() {
 	})
 }
 
-func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64) error {
+func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64, chunks int) error {
 	ctx, cancel := context.WithTimeout(w.ctx, storeTimeout)
 	defer cancel()
 	if sendAt != 0 {
@@ -399,11 +401,11 @@ func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64) error {
 	}
 	get := w.queue
 	if get == nil {
-		get = func(ctx context.Context) (*queue, error) {
+		get = func(ctx context.Context, _ int) (*queue, error) {
 			return w.engine.queueFor(ctx, w.chunk.path, BatchID{})
 		}
 	}
-	q, err := get(ctx)
+	q, err := get(ctx, chunks)
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,9 @@ type lease struct {
 
 	mu      sync.Mutex
 	msg     jetstream.Msg
-	open    int // without a verdict
-	missing int // given up without one: the chunk has to come again
+	open    int    // without a verdict
+	done    []bool // which targets have one
+	missing int    // given up without one: the chunk has to come again
 	section sectionWriter
 	again   []target // due again, with their times
 	dueAt   []time.Time
@@ -67,7 +68,7 @@ func (e *Engine) take(ctx context.Context, q *queue, msg jetstream.Msg) {
 		msg.NakWithDelay(time.Hour)
 		return
 	}
-	l := &lease{engine: e, queue: q, chunk: c, seq: meta.Sequence.Stream, number: int(meta.NumDelivered), msg: msg}
+	l := &lease{engine: e, queue: q, chunk: c, done: make([]bool, len(c.targets)), seq: meta.Sequence.Stream, number: int(meta.NumDelivered), msg: msg}
 	l.section.begin(c)
 	l.renewed(time.Now())
 	if !e.leases.add(l) {
@@ -85,7 +86,7 @@ func (e *Engine) take(ctx context.Context, q *queue, msg jetstream.Msg) {
 	}
 	todo, err := l.sort(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, errOtherCopy) {
 			e.log.Warn("verdicts cannot be read", "error", err)
 		}
 		l.giveBack(troublePause)
@@ -144,6 +145,10 @@ func (l *lease) park(ctx context.Context) {
 	}
 }
 
+// errOtherCopy: a crash left two copies of a notification, one of which is under
+// way. What becomes of it decides about the other.
+var errOtherCopy = errors.New("another copy is under way")
+
 // sort decides what needs no sending, and returns the targets that do.
 func (l *lease) sort(ctx context.Context) (todo []int, err error) {
 	e, c := l.engine, l.chunk
@@ -154,7 +159,11 @@ func (l *lease) sort(ctx context.Context) (todo []int, err error) {
 		before = "; an engine that ended may have sent it before"
 	}
 	if before != "" || c.targets[0].round > 0 {
-		// Somebody may have worked on it before.
+		// Somebody may have worked on it before, or may be working on another copy
+		// of it now.
+		if e.leases.overlap(l) {
+			return nil, errOtherCopy
+		}
 		if done, err = e.ledger.settled(ctx, c); err != nil {
 			return nil, err
 		}
@@ -168,18 +177,19 @@ func (l *lease) sort(ctx context.Context) (todo []int, err error) {
 		tm := &c.templates[t.template]
 		last, known := done[t.number]
 		switch {
-		case known && (last.round > t.round || last.round == t.round && last.state != Sending):
-			l.open-- // it has ended, or a later copy of it is on its way
+		case known && (last.state.Final() || last.round > t.round || last.round == t.round && last.state != Sending):
+			l.open--
+			l.done[i] = true // it has ended, be it by an older copy, or a later copy of it is on its way
 		case known && last.round == t.round && tm.dropUnknown:
 			// It was being sent when the process ended, and must not be doubled.
-			l.decided(t, now, &decision{state: Unknown, detail: "the engine ended before there was an answer"}, "", false)
+			l.decided(i, t, now, &decision{state: Unknown, detail: "the engine ended before there was an answer"}, "", false)
 		case e.control.cancelled(c, t):
-			l.decided(t, now, &decision{state: Cancelled, detail: "it was called back" + before}, "", false)
+			l.decided(i, t, now, &decision{state: Cancelled, detail: "it was called back" + before}, "", false)
 		case !e.until(c, tm).After(now):
-			l.decided(t, now, &decision{state: Expired, detail: "its time was over before it could be sent" + before, buried: e.lifetimeOver(tm)}, "", false)
+			l.decided(i, t, now, &decision{state: Expired, detail: "its time was over before it could be sent" + before, buried: e.lifetimeOver(tm)}, "", false)
 		case e.suppressed(c, t):
 			since := e.dead.since(c.app, c.environment, t.token)
-			l.decided(t, now, &decision{state: Rejected, status: 410, reason: apns.ReasonUnregistered, deadSince: since}, "", true)
+			l.decided(i, t, now, &decision{state: Rejected, status: 410, reason: apns.ReasonUnregistered, deadSince: since}, "", true)
 		default:
 			todo = append(todo, i)
 		}
@@ -277,7 +287,7 @@ func (l *lease) settle(d *delivery, r *apns.Result) {
 	}
 	l.mu.Lock()
 	l.sent++
-	l.decided(&t, now, &dec, r.Receipt.UniqueID, false)
+	l.decided(d.index, &t, now, &dec, r.Receipt.UniqueID, false)
 	full := l.open == 0
 	l.mu.Unlock()
 	if full {
@@ -286,12 +296,13 @@ func (l *lease) settle(d *delivery, r *apns.Result) {
 }
 
 // decided notes a verdict; l.mu is held.
-func (l *lease) decided(t *target, now time.Time, d *decision, uniqueID string, suppressed bool) {
+func (l *lease) decided(i int, t *target, now time.Time, d *decision, uniqueID string, suppressed bool) {
 	if l.section.count == 0 {
 		l.began = now
 	}
 	l.section.add(l.chunk, t, now, d, uniqueID, suppressed)
 	l.open--
+	l.done[i] = true
 	if d.state == Retrying {
 		next := *t
 		next.round++
@@ -402,6 +413,39 @@ func (s *leases) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.held)
+}
+
+// overlap reports whether another lease holds a notification that this one holds
+// too.
+func (s *leases) overlap(l *lease) bool {
+	var numbers map[uint32]bool
+	for _, other := range s.all() {
+		if other == l || other.chunk.unit != l.chunk.unit {
+			continue
+		}
+		if numbers == nil {
+			numbers = map[uint32]bool{}
+			for i := range l.chunk.targets {
+				numbers[l.chunk.targets[i].number] = true
+			}
+		}
+		if other.undecided(numbers) {
+			return true
+		}
+	}
+	return false
+}
+
+// undecided reports whether one of the numbers has no verdict of this lease yet.
+func (l *lease) undecided(numbers map[uint32]bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.chunk.targets {
+		if numbers[l.chunk.targets[i].number] && !l.done[i] {
+			return true
+		}
+	}
+	return false
 }
 
 // sending reports whether a notification is under way here.

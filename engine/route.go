@@ -179,7 +179,12 @@ func (a *appState) provide(e apns.Environment, shared map[string]*auth.ProviderT
 		return nil
 	}
 	if c.Key != nil {
-		id := c.Key.KeyID() + "/" + c.TeamID
+		// The id of a key may be mistyped, and then it is another app's.
+		public, err := c.Key.Public().Bytes()
+		if err != nil {
+			return err
+		}
+		id := c.Key.KeyID() + "/" + c.TeamID + "/" + string(public)
 		if shared[id] == nil {
 			tokens, err := auth.NewProviderTokens(auth.ProviderTokensConfig{Key: c.Key, TeamID: c.TeamID, Shared: true})
 			if err != nil {

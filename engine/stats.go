@@ -1,8 +1,14 @@
 package engine
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"aviso.example/apns"
 )
@@ -11,16 +17,22 @@ import (
 // that counting costs no lock for each notification.
 type tally struct {
 	states  [len(stateNames)]int64
-	reasons map[apns.Reason]int64
+	reasons map[Outcome]int64 // those with a reason
+}
+
+// Outcome is a state and the reason for it, if APNs gave one.
+type Outcome struct {
+	State  State
+	Reason apns.Reason
 }
 
 func (t *tally) add(d *decision) {
 	t.states[d.state]++
 	if d.reason != "" {
 		if t.reasons == nil {
-			t.reasons = map[apns.Reason]int64{}
+			t.reasons = map[Outcome]int64{}
 		}
-		t.reasons[d.reason]++
+		t.reasons[Outcome{d.state, d.reason}]++
 	}
 }
 
@@ -36,14 +48,14 @@ func (s *stats) add(p path, t *tally) {
 	defer s.mu.Unlock()
 	sum := s.paths[p]
 	if sum == nil {
-		sum = &tally{reasons: map[apns.Reason]int64{}}
+		sum = &tally{reasons: map[Outcome]int64{}}
 		s.paths[p] = sum
 	}
 	for i := range t.states {
 		sum.states[i] += t.states[i]
 	}
-	for reason, n := range t.reasons {
-		sum.reasons[reason] += n
+	for outcome, n := range t.reasons {
+		sum.reasons[outcome] += n
 	}
 	*t = tally{}
 }
@@ -74,9 +86,11 @@ type AppStats struct {
 type PathStats struct {
 	Environment apns.Environment
 	Lane        Lane
-	// Verdicts counts by State, Reasons by Apple's word, since the engine began.
+	// Verdicts counts by State, Reasons by Apple's word, and Outcomes by both,
+	// since the engine began.
 	Verdicts map[State]int64
 	Reasons  map[apns.Reason]int64
+	Outcomes map[Outcome]int64
 	// QueuedChunks are on disk and not done, QueuedBytes is their size.
 	QueuedChunks, QueuedBytes int64
 	// OldestQueued is when the oldest of them was accepted.
@@ -85,4 +99,92 @@ type PathStats struct {
 	// verdict on disk.
 	UnderWay int
 	Client   apns.Stats
+}
+
+// Stats returns a snapshot. It asks the log about each queue, so once in some
+// seconds is often enough.
+func (e *Engine) Stats(ctx context.Context) (Stats, error) {
+	s := Stats{Since: e.began, Suppressed: e.dead.size(), Full: e.full.Load()}
+	if e.store.embedded() {
+		s.LogLimit = e.store.limit()
+		var err error
+		if s.LogBytes, err = e.store.used(ctx); err != nil {
+			return s, err
+		}
+	}
+	paths := map[path]*PathStats{}
+	get := func(p path) *PathStats {
+		if paths[p] == nil {
+			paths[p] = &PathStats{Environment: p.environment, Lane: p.lane, Verdicts: map[State]int64{}, Reasons: map[apns.Reason]int64{}, Outcomes: map[Outcome]int64{}}
+		}
+		return paths[p]
+	}
+	e.stats.mu.Lock()
+	for p, t := range e.stats.paths {
+		out := get(p)
+		for state, n := range t.states {
+			if n > 0 {
+				out.Verdicts[State(state)] = n
+				out.Outcomes[Outcome{State: State(state)}] = n
+			}
+		}
+		for outcome, n := range t.reasons {
+			out.Reasons[outcome.Reason] += n
+			out.Outcomes[outcome] = n
+			if out.Outcomes[Outcome{State: outcome.State}] -= n; out.Outcomes[Outcome{State: outcome.State}] == 0 {
+				delete(out.Outcomes, Outcome{State: outcome.State})
+			}
+		}
+	}
+	e.stats.mu.Unlock()
+	e.routesMu.Lock()
+	for p, r := range e.routes {
+		out := get(p)
+		out.UnderWay, out.Client = r.window.inUse(), r.client.Stats()
+	}
+	e.routesMu.Unlock()
+	for _, q := range e.allQueues() {
+		if err := q.stat(ctx, get(q.path)); err != nil {
+			return s, err
+		}
+	}
+	e.appsMu.RLock()
+	for id := range e.apps {
+		a := AppStats{App: id, Holds: e.gates.holds(id)}
+		e.control.mu.RLock()
+		a.Control = e.control.pausedApp[id]
+		e.control.mu.RUnlock()
+		for p, stats := range paths {
+			if p.app == id {
+				a.Paths = append(a.Paths, *stats)
+			}
+		}
+		slices.SortFunc(a.Paths, func(x, y PathStats) int {
+			return int(x.Environment)*lanes + int(x.Lane) - int(y.Environment)*lanes - int(y.Lane)
+		})
+		s.Apps = append(s.Apps, a)
+	}
+	e.appsMu.RUnlock()
+	slices.SortFunc(s.Apps, func(x, y AppStats) int { return strings.Compare(x.App, y.App) })
+	return s, nil
+}
+
+func (q *queue) stat(ctx context.Context, out *PathStats) error {
+	info, err := q.consumer.Info(ctx)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil // its batch is done
+	} else if err != nil {
+		return storeError(err)
+	}
+	stream, err := q.stream.Info(ctx)
+	if err != nil {
+		return storeError(err)
+	}
+	chunks := int64(info.NumPending) + int64(info.NumAckPending)
+	out.QueuedChunks += chunks
+	out.QueuedBytes += int64(stream.State.Bytes)
+	if chunks > 0 && (out.OldestQueued.IsZero() || stream.State.FirstTime.Before(out.OldestQueued)) {
+		out.OldestQueued = stream.State.FirstTime
+	}
+	return nil
 }

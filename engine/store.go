@@ -77,13 +77,14 @@ type store struct {
 	jetstream.JetStream
 	conn     *nats.Conn
 	server   *server.Server // nil on a cluster
+	most     int64          // bytes of the embedded log
 	lock     *os.File       // nil on a cluster
 	replicas int
 	log      *slog.Logger
 }
 
-func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (s *store, err error) {
-	s = &store{replicas: 1, log: log}
+func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store, err error) {
+	s := &store{replicas: 1, log: log}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -156,6 +157,7 @@ func (s *store) embed(cfg StoreConfig) error {
 		}
 		most = free / 5 * 4
 	}
+	s.most = most
 	options := &server.Options{
 		ServerName: "aviso", DontListen: true, NoSigs: true, DisableJetStreamBanner: true,
 		JetStream: true, StoreDir: filepath.Join(cfg.Dir, "log"),
@@ -182,7 +184,7 @@ func (s *store) embed(cfg StoreConfig) error {
 func (s *store) embedded() bool { return s.server != nil }
 
 // limit is how large an embedded log may get, in bytes.
-func (s *store) limit() int64 { return s.server.JetStreamConfig().MaxStore }
+func (s *store) limit() int64 { return s.most }
 
 // used is how large the log is.
 func (s *store) used(ctx context.Context) (int64, error) {
@@ -249,6 +251,9 @@ func storeError(err error) error {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
 		return err
+	}
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("%w: %w", ErrStore, err)
