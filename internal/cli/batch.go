@@ -81,13 +81,14 @@ type batchRun struct {
 	free   sync.Pool // of *line
 
 	input  io.Reader
-	size   int64             // of the input in bytes, or -1
-	lines  chan []*line      // closed by the reader, after fatal was set
-	reader chan *lineReader  // has one when the input has been opened
-	state  *resumeState      // nil without --resume; set before the first lines
-	fatal  error             // why the input cannot be read on
-	stop   context.Context   // done when no more lines are to be sent
-	halt   func(cause error) // ends stop
+	size   int64               // of the input in bytes, or -1
+	lines  chan []*line        // closed by the reader, after fatal was set
+	reader chan *message.Lines // has one when the input has been opened
+	opened *message.Lines      // the same, for the progress bar
+	state  *resumeState        // nil without --resume; set before the first lines
+	fatal  error               // why the input cannot be read on
+	stop   context.Context     // done when no more lines are to be sent
+	halt   func(cause error)   // ends stop
 
 	mu       sync.Mutex // guards what follows
 	failures *failureWriter
@@ -104,7 +105,7 @@ func (s stopped) Error() string { return string(s) }
 func (a *app) sendBatch(cmd *cobra.Command, f *sendFlags, cfg apns.Config, m *message.Message) (err error) {
 	b := &batchRun{
 		app: a, flags: &f.batchFlags, parser: newLineParser(m), input: a.stdin, size: -1,
-		lines: make(chan []*line, 4), reader: make(chan *lineReader, 1),
+		lines: make(chan []*line, 4), reader: make(chan *message.Lines, 1),
 		sum: newSummary(),
 	}
 	b.free.New = func() any { return new(line) }
@@ -190,7 +191,7 @@ func (b *batchRun) run(ctx context.Context) error {
 	// nothing but the other end of the pipe can wake.
 	go b.read()
 
-	b.progress = b.app.newProgress(b)
+	b.progress = b.app.newProgress(b.size, b.moveBar)
 	for result := range b.client.PushAll(push, b.notifications) {
 		b.settle(&result)
 	}
@@ -269,7 +270,7 @@ func (b *batchRun) readLines() error {
 		b.state = state
 		b.mu.Unlock()
 	}
-	reader := newLineReader(in)
+	reader := message.NewLines(in)
 	b.reader <- reader
 	first := true
 	chunk := make([]*line, 0, chunkLines)
@@ -283,20 +284,20 @@ func (b *batchRun) readLines() error {
 		}
 	}
 	for {
-		text, err := reader.next()
-		if err != nil && !errors.Is(err, errLineTooLong) {
+		text, err := reader.Next()
+		if err != nil && !errors.Is(err, message.ErrLineTooLong) {
 			if handErr := hand(); handErr != nil {
 				return handErr
 			}
 			if !errors.Is(err, io.EOF) {
-				return &exitError{ExitFailure, fmt.Errorf("--batch: after line %d: %w", reader.number, err)}
+				return &exitError{ExitFailure, fmt.Errorf("--batch: after line %d: %w", reader.Number, err)}
 			}
 			return err
 		}
 		if first && err == nil {
 			is, err := b.parser.readDefaults(text)
 			if err != nil {
-				return usage("--batch: line %d: %w", reader.number, err)
+				return usage("--batch: line %d: %w", reader.Number, err)
 			}
 			if is {
 				b.mu.Lock()
@@ -310,17 +311,17 @@ func (b *batchRun) readLines() error {
 			}
 		}
 		first = false
-		if state.has(reader.number) {
+		if state.has(reader.Number) {
 			b.sum.Skipped.Add(1)
 			continue
 		}
 		l := b.free.Get().(*line)
-		l.number, l.text = reader.number, append(l.text[:0], text...)
+		l.number, l.text = reader.Number, append(l.text[:0], text...)
 		l.original, l.message.To = l.text, ""
 		if l.err = err; err == nil {
 			l.err = b.parser.parse(l)
 		}
-		if chunk = append(chunk, l); len(chunk) == chunkLines || reader.idle() {
+		if chunk = append(chunk, l); len(chunk) == chunkLines || reader.Idle() {
 			if err := hand(); err != nil {
 				return err
 			}

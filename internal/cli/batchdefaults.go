@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"aviso.example/internal/message"
 	"aviso.example/internal/suggest"
@@ -13,37 +12,9 @@ import (
 // readDefaults reads the first line if it is {"defaults":{…}}, and reports
 // whether it was. Everything but the device token and the id can have a default.
 func (p *lineParser) readDefaults(text []byte) (bool, error) {
-	// Millions of files have none; a look is enough to know.
-	if !bytes.Contains(text, []byte("defaults")) || !utf8.Valid(text) {
-		return false, nil
-	}
-	scan := message.NewScan(text, message.Line)
-	var others []string
-	var object []byte
-	err := scan.Object(func(key string) error {
-		value, err := scan.Value()
-		if key != "defaults" {
-			others = append(others, key)
-			return err
-		}
-		switch {
-		case err != nil:
-		case object != nil:
-			err = errors.New(`the key "defaults" is there twice`)
-		case value.Kind != message.KindObject:
-			err = fmt.Errorf(`"defaults" has to be an object, not %s`, value.Kind)
-		}
-		object = value.Raw
-		return err
-	})
-	if object == nil {
-		return false, nil // an ordinary line, right or wrong
-	}
-	if err != nil {
-		return true, err
-	}
-	if len(others) > 0 {
-		return true, fmt.Errorf(`%q stands beside "defaults", which has to be alone on its line`, others[0])
+	object, err := message.DefaultsOf(text)
+	if object == nil || err != nil {
+		return object != nil, err
 	}
 	// The file's defaults stand on top of those from the command line.
 	var d message.Message

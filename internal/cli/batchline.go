@@ -8,10 +8,6 @@ import (
 	"aviso.example/internal/message"
 )
 
-// maxLine bounds a line of a batch in bytes: the largest payload with every
-// character escaped, and everything else three times over.
-const maxLine = 64 << 10
-
 // line is one line of a batch on its way to an outcome.
 type line struct {
 	notification apns.Notification

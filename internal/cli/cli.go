@@ -30,6 +30,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	environ        []string // the same, for those who look for names
 
 	json    bool
 	verbose int
@@ -42,7 +43,7 @@ func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ()}
 	return a.run(ctx, os.Args[1:])
 }
 
@@ -74,19 +75,21 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "aviso",
 		Short: "Send Apple push notifications, simulate APNs, and explain both",
-		Long: `aviso sends Apple push notifications and says exactly what became of each,
-simulates APNs on this machine, and explains what either of them says.
+		Long: `aviso sends Apple push notifications and says exactly what became of each, runs a
+server that does so and loses none, simulates APNs on this machine, and explains
+what any of them says.
 
 Exit codes:
   0  everything was accepted, or there was nothing to find fault with
   1  something on this machine failed: a port is taken, the disk is full
   2  the command line or a file named on it is wrong; nothing was sent
   3  something was rejected
-  4  APNs was not reachable, or it is unknown whether it took something;
-     this wins over 3`,
+  4  APNs or the server was not reachable, or it is unknown whether it took
+     something; this wins over 3`,
 		Example: `  aviso dev
   aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 \
       --topic com.example.app --to 740f4707… --title Hello --body World
+  aviso serve --config aviso.yaml
   aviso explain BadDeviceToken`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -98,6 +101,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%s", flagProblem(err)) })
 	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.credentialCommand(),
 		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.benchCommand(),
+		a.serveCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),
 		a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -174,3 +178,6 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format,
 func (a *app) warnf(format string, args ...any) {
 	fmt.Fprintf(a.stderr, "%s%s\n", a.paint(a.stderr, yellow, "warning: "), fmt.Sprintf(format, args...))
 }
+
+// sayf says something on standard error.
+func (a *app) sayf(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,8 @@ import (
 
 	"aviso.example/apns"
 	"aviso.example/auth"
-	"aviso.example/payload"
+	"aviso.example/engine"
+	"aviso.example/internal/api"
 	"aviso.example/sim"
 )
 
@@ -25,30 +27,38 @@ const (
 	devKeyID       = "AVISODEV01"
 	devTeam        = "AVISOTEAM1"
 	devTopic       = "com.example.app"
+	devApp         = "demo"
 	devDeviceToken = "a0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9f"
+)
+
+const (
+	// devData is where the server's data is, in the directory for keys.
+	devData = "server"
+	// devMaxBytes bounds the server's log: a demo does not need the whole disk.
+	devMaxBytes = 1 << 30
 )
 
 // devPushTimeout bounds the first push, which needs a few milliseconds.
 const devPushTimeout = 10 * time.Second
 
 type devFlags struct {
-	dir, listen, api string
-	once             bool
+	dir, listen, api, server string
+	once                     bool
 }
 
 func (a *app) devCommand() *cobra.Command {
 	f := &devFlags{}
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Start a simulator with a demo device and send it a first push",
-		Long: `Start an APNs simulator with a demo device on this machine, make a signing key
-for it, send a first push with the real client, and print a map of everything
-with the next command to try. Nothing leaves the machine, and no account with
-Apple is needed.
+		Short: "Start a simulator and a server, and send a first push through both",
+		Long: `Start an APNs simulator with a demo device on this machine and a push server that
+sends to it, make the keys they need, send a first push through the server's API,
+and print a map of everything with the next commands to try. Nothing leaves the
+machine, and no account with Apple is needed.
 
-The ports are 2197 and 2198; if one is taken, a free one is used. Keys are kept
-in a private directory that is removed at the end, or in --dir, where they stay,
-so that the same commands work next time. Ctrl-C ends it.`,
+The ports are 2197 to 2199; if one is taken, a free one is used. Keys and the
+server's data are kept in a private directory that is removed at the end, or in
+--dir, where they stay, so that the same commands work next time. Ctrl-C ends it.`,
 		Example: `  aviso dev
   aviso dev --once
   aviso dev --dir ~/.aviso-dev --json`,
@@ -59,14 +69,19 @@ so that the same commands work next time. Ctrl-C ends it.`,
 	flags.BoolVar(&f.once, "once", false, "end after the first push, with its exit code")
 	flags.StringVar(&f.dir, "dir", "", "keep keys in `DIR` (default: a private temporary directory)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "serve APNs on loopback `HOST:PORT`")
-	flags.StringVar(&f.api, "api", defaultAPI, "serve the test API on loopback `HOST:PORT`")
+	flags.StringVar(&f.api, "api", defaultAPI, "serve the simulator's test API on loopback `HOST:PORT`")
+	flags.StringVar(&f.server, "server", defaultServer, "serve the push server's API on loopback `HOST:PORT`")
 	return cmd
 }
 
 // devMap is what dev tells about what it started.
 type devMap struct {
-	Endpoint    string  `json:"endpoint"`
+	Endpoint string `json:"endpoint"`
+	// API is the simulator's test API, Server the push server's API.
 	API         string  `json:"api"`
+	Server      string  `json:"server"`
+	APIKey      string  `json:"api_key"`
+	App         string  `json:"app"`
 	CAFile      string  `json:"ca_file"`
 	KeyFile     string  `json:"key_file"`
 	KeyID       string  `json:"key_id"`
@@ -79,12 +94,14 @@ type devMap struct {
 }
 
 type devNext struct {
-	Send string `json:"send"`
-	List string `json:"list"`
+	Push    string `json:"push"`
+	Verdict string `json:"verdict"`
+	Send    string `json:"send"`
+	List    string `json:"list"`
 }
 
 func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
-	for _, flag := range []struct{ name, address string }{{"--listen", f.listen}, {"--api", f.api}} {
+	for _, flag := range []struct{ name, address string }{{"--listen", f.listen}, {"--api", f.api}, {"--server", f.server}} {
 		if loopback, err := isLoopback(flag.address); err != nil {
 			return usage("%s has to be HOST:PORT: %w", flag.name, err)
 		} else if !loopback {
@@ -114,19 +131,36 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 	if err := s.server.Devices().Put(device, s.server.Now()); err != nil {
 		return err
 	}
+	caFile := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(caFile, s.server.CAPEM(), 0o600); err != nil {
+		return err
+	}
+	data := filepath.Join(dir, devData)
+	push, err := startServer(ctx, engine.Config{
+		Store: engine.StoreConfig{Dir: data, MaxBytes: devMaxBytes},
+		Apps: []engine.App{{
+			ID: devApp, BundleID: devTopic, Default: apns.Sandbox,
+			Sandbox: &engine.Credential{Key: key, TeamID: devTeam, Endpoint: s.apns, ExtraRoots: s.server.CAPEM()},
+		}},
+	}, serverOptions{
+		name: "--server", listen: f.server, orFree: true, log: log,
+		key: func() (string, error) { key, _, _, err := ownAPIKey(data, api.GenerateKey); return key, err },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, push.stop(farewell)) }()
 	m := devMap{
-		Endpoint: s.apns, API: s.api, CAFile: filepath.Join(dir, "ca.pem"), KeyFile: keyFile,
+		Endpoint: s.apns, API: s.api, Server: push.url, APIKey: push.key, App: devApp, CAFile: caFile, KeyFile: keyFile,
 		KeyID: key.KeyID(), TeamID: devTeam, Topic: devTopic, DeviceToken: devDeviceToken,
 	}
-	if err := os.WriteFile(m.CAFile, s.server.CAPEM(), 0o600); err != nil {
-		return err
-	}
-	m.Next = m.next()
 	pushed := time.Now()
-	if m.FirstPush, err = a.firstPush(ctx, m, key, s.server.CAPEM()); err != nil {
+	if m.FirstPush, err = m.firstPush(ctx); err != nil {
 		return err
 	}
-	if err := a.printMap(m, time.Since(pushed), f.once); err != nil {
+	took := time.Since(pushed)
+	m.Next = m.next()
+	if err := a.printMap(m, took, f.once); err != nil {
 		return err
 	}
 	if f.once || m.FirstPush.Outcome != apns.Accepted {
@@ -137,6 +171,9 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 		return nil
 	case err := <-s.served:
 		s.served <- err
+		return err
+	case err := <-push.served:
+		push.served <- err
 		return err
 	}
 }
@@ -174,28 +211,27 @@ func devKey(dir string) (*auth.SigningKey, string, error) {
 	return key, path, os.WriteFile(path, key.PEM(), 0o600)
 }
 
-// firstPush sends with the real client, over TLS and HTTP/2.
-func (a *app) firstPush(ctx context.Context, m devMap, key *auth.SigningKey, ca []byte) (verdict, error) {
-	body, err := payload.Alert{Title: "Hello from aviso", Body: "Your first push was accepted.", Sound: payload.DefaultSound()}.JSON()
-	if err != nil {
+// firstPush goes the way of every push: over HTTP to the server, onto its disk,
+// and over TLS and HTTP/2 to APNs.
+func (m devMap) firstPush(ctx context.Context) (verdict, error) {
+	c := &apiClient{base: m.Server, key: m.APIKey, http: newHTTPClient()}
+	defer c.close()
+	var receipt api.MessageReceipt
+	if err := c.ask(ctx, http.MethodPost, "/v1/messages", map[string]any{
+		"to": m.DeviceToken, "title": "Hello from aviso", "body": "Your first push was accepted.", "sound": "default",
+	}, &receipt); err != nil {
 		return verdict{}, err
 	}
-	client, err := apns.New(apns.Config{
-		Key: key, TeamID: m.TeamID, BundleID: m.Topic, Endpoint: m.Endpoint, ExtraRoots: ca, Logger: a.logger(),
-	})
-	if err != nil {
-		return verdict{}, err
-	}
-	defer client.Close(ctx)
-	ctx, cancel := context.WithTimeout(ctx, devPushTimeout)
-	defer cancel()
-	n := &apns.Notification{DeviceToken: m.DeviceToken, Payload: body}
-	receipt, err := client.Push(ctx, n)
-	return newVerdict(n, receipt, err, flagWords), nil
+	verdicts, err := c.await(ctx, receipt, devPushTimeout)
+	return verdicts[0], err
 }
 
 func (m devMap) next() devNext {
+	curl := "curl -s " + m.Server + "%s -H 'Authorization: Bearer " + m.APIKey + "'"
 	return devNext{
+		Push: fmt.Sprintf(curl, "/v1/messages") + ` -H 'Content-Type: application/json' -d '{"to":"` + m.DeviceToken +
+			`","title":"Hello","body":"Sent with curl"}'`,
+		Verdict: fmt.Sprintf(curl, "/v1/deliveries/"+m.FirstPush.ID),
 		Send: command() + strings.Join([]string{
 			" send --endpoint", m.Endpoint, "--ca", quote(m.CAFile), "--key", quote(m.KeyFile),
 			"--team", m.TeamID, "--topic", m.Topic, "--to", m.DeviceToken, "--title Hello --body 'Sent by hand'"}, " "),
@@ -207,8 +243,9 @@ func (a *app) printMap(m devMap, took time.Duration, once bool) error {
 	if a.json {
 		return a.printJSON(m)
 	}
-	a.printf("%s Nothing leaves this machine.\n\n", a.paint(a.stdout, bold, "A simulator of APNs with a demo device."))
+	a.printf("%s Nothing leaves this machine.\n\n", a.paint(a.stdout, bold, "A simulator of APNs with a demo device, and a push server."))
 	for _, line := range [][2]string{
+		{"push API", m.Server + "/v1/messages"}, {"API key", m.APIKey},
 		{"APNs endpoint", m.Endpoint}, {"test API", m.API + "/sim/v1/info"},
 		{"CA file", m.CAFile}, {"signing key", m.KeyFile}, {"key id", m.KeyID}, {"team id", m.TeamID},
 		{"topic", m.Topic}, {"device token", m.DeviceToken},
@@ -220,7 +257,9 @@ func (a *app) printMap(m devMap, took time.Duration, once bool) error {
 	if once || m.FirstPush.Outcome != apns.Accepted {
 		return nil
 	}
-	a.printf("\nSend another from a second terminal:\n\n  %s\n", m.Next.Send)
+	a.printf("\nSend another through the server, from a second terminal:\n\n  %s\n", m.Next.Push)
+	a.printf("\nRead the verdict on the first push there:\n\n  %s\n", m.Next.Verdict)
+	a.printf("\nSend one past the server, with a client of your own:\n\n  %s\n", m.Next.Send)
 	a.printf("\nSee what arrived:\n\n  %s\n\nCtrl-C ends it.\n", m.Next.List)
 	return nil
 }

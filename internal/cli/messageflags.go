@@ -42,7 +42,6 @@ func (f *messageFlags) register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.priority, "priority", 0, "`N`: 10 at once, 5 mind the power, 1 never wake (default: what the push type asks for)")
 	flags.StringVar(&f.expiration, "expiration", "", "give up at `WHEN`: 0 (one attempt), 1h, 7d, 2030-01-31T12:00:00Z or UNIX seconds")
 	flags.StringVar(&f.collapseID, "collapse-id", "", "replace an earlier notification with the same `ID`, at most 64 bytes")
-	flags.StringVar(&f.id, "id", "", "apns-id, a `UUID` (default: a new one)")
 	flags.StringVar(&f.title, "title", "", "`TEXT` of the title")
 	flags.StringVar(&f.subtitle, "subtitle", "", "`TEXT` of the subtitle")
 	flags.StringVar(&f.body, "body", "", "`TEXT` of the body")
@@ -55,6 +54,11 @@ func (f *messageFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.contentAvailable, "content-available", false, "wake the app in the background too")
 	flags.StringArrayVar(&f.data, "data", nil, "custom `KEY=VALUE` (text), KEY:=JSON, or a JSON object (repeatable)")
 	flags.StringVar(&f.payload, "payload", "", "send the JSON of this `FILE` as it is; - is standard input")
+}
+
+// registerID is for those who may choose the id.
+func (f *messageFlags) registerID(flags *pflag.FlagSet) {
+	flags.StringVar(&f.id, "id", "", "apns-id, a `UUID` (default: a new one)")
 }
 
 // message reads the flags.

@@ -13,35 +13,32 @@ const progressEvery = 200 * time.Millisecond
 
 // progress shows a bar on a terminal. A nil progress shows nothing.
 type progress struct {
-	run  *batchRun
-	bar  *progressbar.ProgressBar
-	stop chan struct{}
-	done sync.WaitGroup
-
-	reader *lineReader
+	bar    *progressbar.ProgressBar
+	update func(*progressbar.ProgressBar)
+	stop   chan struct{}
+	done   sync.WaitGroup
 }
 
-// newProgress starts the bar if standard error is a terminal.
-func (a *app) newProgress(b *batchRun) *progress {
+// newProgress starts a bar of a size, or of one that nobody knows if it is
+// negative, if standard error is a terminal. update moves it.
+func (a *app) newProgress(size int64, update func(*progressbar.ProgressBar)) *progress {
 	if !isTerminal(a.stderr) || a.json {
 		return nil
 	}
-	p := &progress{run: b, stop: make(chan struct{})}
-	p.bar = progressbar.NewOptions64(b.size,
+	p := &progress{update: update, stop: make(chan struct{})}
+	p.bar = progressbar.NewOptions64(size,
 		progressbar.OptionSetWriter(a.stderr),
 		progressbar.OptionSetWidth(24),
 		progressbar.OptionThrottle(progressEvery/2),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetElapsedTime(true),
-		progressbar.OptionSetPredictTime(b.size > 0),
+		progressbar.OptionSetPredictTime(size > 0),
 		progressbar.OptionSetRenderBlankState(true),
 	)
 	p.done.Go(p.show)
 	return p
 }
 
-// show moves the bar by the bytes that were read, since nobody knows how many
-// lines there are, and tells the lines beside it.
 func (p *progress) show() {
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
@@ -49,26 +46,35 @@ func (p *progress) show() {
 		select {
 		case <-p.stop:
 			return
-		case p.reader = <-p.run.reader:
-			continue
 		case <-tick.C:
+			p.update(p.bar)
 		}
-		if p.reader == nil {
-			continue
-		}
-		p.run.mu.Lock()
-		lines, failed := p.run.sum.Lines, p.run.sum.Lines-p.run.sum.Accepted
-		text := grouped(lines) + " lines"
-		if failed > 0 {
-			text += fmt.Sprintf(", %s not accepted", grouped(failed))
-		}
-		p.bar.Describe(text)
-		p.bar.Set64(p.reader.read.Load())
-		p.run.mu.Unlock()
 	}
 }
 
-// clear makes room for a line of text. The caller holds the run's lock.
+// moveBar moves the bar by the bytes that were read, since nobody knows how many
+// lines there are, and tells the lines beside it.
+func (b *batchRun) moveBar(bar *progressbar.ProgressBar) {
+	select {
+	case b.opened = <-b.reader:
+	default:
+	}
+	if b.opened == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines, failed := b.sum.Lines, b.sum.Lines-b.sum.Accepted
+	text := grouped(lines) + " lines"
+	if failed > 0 {
+		text += fmt.Sprintf(", %s not accepted", grouped(failed))
+	}
+	bar.Describe(text)
+	bar.Set64(b.opened.Bytes.Load())
+}
+
+// clear makes room for a line of text. The caller holds the lock that update
+// takes.
 func (p *progress) clear() {
 	if p != nil {
 		p.bar.Clear()

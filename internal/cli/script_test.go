@@ -51,7 +51,10 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE COMMAND…      runs a command and checks its exit code
 //	start NAME COMMAND…      starts aviso in the background and waits until it is
-//	                         ready; $NAME_apns and $NAME_api are its addresses
+//	                         ready; $NAME_apns and $NAME_api are its addresses,
+//	                         $NAME_host the last one without a scheme
+//	                         $NAME_server, $NAME_first, and the lines to paste
+//	                         $NAME_push and $NAME_verdict, are dev's
 //	stop NAME                sends SIGINT and expects exit code 0
 //	api NAME METHOD PATH [BODY]   asks the test API; see the answer with stdout
 //	makekey FILE             makes a signing key
@@ -111,6 +114,9 @@ func startCommand(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := exec.Command("aviso", args[1:]...)
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "TMPDIR="+ts.Getenv("WORK"))
+	for _, name := range []string{apiKeyVariable, configVariable} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
 	b := &background{cmd: cmd, output: make(chan []byte, 1)}
 	cmd.Stderr = &b.stderr
 	out, err := cmd.StdoutPipe()
@@ -125,6 +131,9 @@ func startCommand(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	r := bufio.NewReader(out)
 	wanted := 2 // addresses
+	if args[1] == "serve" {
+		wanted = 1
+	}
 	for wanted > 0 {
 		line, err := r.ReadString('\n')
 		if err != nil {
@@ -134,6 +143,9 @@ func startCommand(ts *testscript.TestScript, _ bool, args []string) {
 		line = strings.TrimSpace(line)
 		var m struct {
 			Endpoint, API  string
+			Server, App    string
+			FirstPush      verdict `json:"first_push"`
+			Next           devNext
 			Ready, Address string
 			KeyFile        string `json:"key_file"`
 			CAFile         string `json:"ca_file"`
@@ -142,15 +154,22 @@ func startCommand(ts *testscript.TestScript, _ bool, args []string) {
 		case readyLine.MatchString(line):
 			found := readyLine.FindStringSubmatch(line)
 			ts.Setenv(name+"_"+found[1], found[2])
+			ts.Setenv(name+"_host", strings.TrimPrefix(found[2], "http://"))
 			wanted--
 		case json.Unmarshal([]byte(line), &m) == nil && m.Ready != "":
 			ts.Setenv(name+"_"+m.Ready, m.Address)
+			ts.Setenv(name+"_host", strings.TrimPrefix(m.Address, "http://"))
 			wanted--
 		case m.Endpoint != "":
 			ts.Setenv(name+"_apns", m.Endpoint)
 			ts.Setenv(name+"_api", m.API)
 			ts.Setenv(name+"_key", m.KeyFile)
 			ts.Setenv(name+"_ca", m.CAFile)
+			ts.Setenv(name+"_server", m.Server)
+			ts.Setenv(name+"_host", strings.TrimPrefix(m.Server, "http://"))
+			ts.Setenv(name+"_first", m.FirstPush.ID)
+			ts.Setenv(name+"_push", m.Next.Push)
+			ts.Setenv(name+"_verdict", m.Next.Verdict)
 			wanted = 0
 		default:
 			ts.Fatalf("not a ready line: %q", line)

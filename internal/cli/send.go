@@ -66,6 +66,7 @@ not in --failures. Ctrl-C stops reading and waits up to 15 seconds for outcomes.
 	f.identity.register(flags)
 	flags.StringArrayVar(&f.to, "to", nil, "`DEVICE_TOKEN` to send to, hexadecimal (repeatable)")
 	f.messageFlags.register(flags)
+	f.registerID(flags)
 	f.batchFlags.register(flags)
 	flags.DurationVar(&f.timeout, "timeout", 0, "give up on a notification after this `TIME`, resends included (default 1m0s)")
 	flags.BoolVar(&f.resendUnknown, "resend-unknown", false, "send again what got no answer, at the risk of duplicates")

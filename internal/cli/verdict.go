@@ -12,18 +12,25 @@ import (
 
 // verdict is the outcome of one notification as it is printed.
 type verdict struct {
-	DeviceToken string       `json:"device_token"`
-	Outcome     apns.Outcome `json:"outcome"`
-	ID          string       `json:"apns_id,omitempty"`
-	UniqueID    string       `json:"apns_unique_id,omitempty"`
-	Attempts    int          `json:"attempts"`
-	Status      int          `json:"status,omitempty"`
-	Reason      apns.Reason  `json:"reason,omitempty"`
-	Since       time.Time    `json:"since,omitzero"`
-	Action      apns.Action  `json:"action,omitempty"`
+	DeviceToken string `json:"device_token"`
+	// Outcome is missing while a server has not settled it.
+	Outcome  apns.Outcome `json:"outcome,omitzero"`
+	ID       string       `json:"apns_id,omitempty"`
+	UniqueID string       `json:"apns_unique_id,omitempty"`
+	Attempts int          `json:"attempts"`
+	Status   int          `json:"status,omitempty"`
+	Reason   apns.Reason  `json:"reason,omitempty"`
+	Since    time.Time    `json:"since,omitzero"`
+	Action   apns.Action  `json:"action,omitempty"`
 	// Error says why it was not accepted; Advice what to do.
 	Error  string `json:"error,omitempty"`
 	Advice string `json:"advice,omitempty"`
+
+	// State is what a server calls it, Message the message there, and RetryAt when
+	// it tries again.
+	State   string    `json:"state,omitempty"`
+	Message string    `json:"message,omitempty"`
+	RetryAt time.Time `json:"retry_at,omitzero"`
 
 	// invalid says that it was refused before anything was sent.
 	invalid bool
@@ -75,6 +82,9 @@ func (v *verdict) exitCode() int {
 	if v.invalid {
 		return ExitUsage
 	}
+	if v.Outcome == 0 {
+		return ExitUnreachable // nobody knows yet
+	}
 	var c exitCode
 	c.add(v.Outcome)
 	return int(c)
@@ -84,8 +94,11 @@ func (v *verdict) exitCode() int {
 func (a *app) printVerdict(v verdict) {
 	colour := map[apns.Outcome]string{apns.Accepted: green, apns.Rejected: red, apns.NotSent: red, apns.Unknown: yellow}[v.Outcome]
 	word := strings.ReplaceAll(v.Outcome.String(), "_", " ")
-	if v.Outcome == apns.Accepted {
+	switch {
+	case v.Outcome == apns.Accepted:
 		word = "accepted by APNs"
+	case v.State != "" && v.Outcome != apns.Rejected: // which says more
+		word = v.State
 	}
 	a.printf("  %s", a.paint(a.stdout, colour, word))
 	if v.Status != 0 || v.Reason != "" {
@@ -105,6 +118,9 @@ func (a *app) printVerdict(v verdict) {
 	}
 	if v.Attempts > 1 {
 		line("attempts", fmt.Sprint(v.Attempts))
+	}
+	if !v.RetryAt.IsZero() {
+		line("due", v.RetryAt.UTC().Format(time.RFC3339))
 	}
 	line("why", v.Error)
 	if v.Action != "" || v.Advice != "" {

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"aviso.example/engine"
+)
+
+// settle is how long files have to be at rest before they are read: editors and
+// Kubernetes change them in several steps. Other files may change beside them all
+// the time.
+const settle = 200 * time.Millisecond
+
+// reloader takes over changes of the configuration and of the files it names.
+type reloader struct {
+	load  func() (*serverConfig, error)
+	apply func([]engine.App) error
+	log   *slog.Logger
+
+	current *serverConfig
+	// files were read by the last load, and digest is of what was in them just
+	// before, so that a change during the load is noticed after it.
+	files  []string
+	digest [sha256.Size]byte
+	seen   [sha256.Size]byte // by the last look
+
+	watcher *fsnotify.Watcher // nil if there can be none
+	watched map[string]bool   // directories
+}
+
+// newReloader begins with a configuration that was just loaded.
+func newReloader(load func() (*serverConfig, error), log *slog.Logger) (*reloader, error) {
+	r := &reloader{load: load, log: log, watched: map[string]bool{}}
+	var err error
+	if r.watcher, err = fsnotify.NewWatcher(); err != nil {
+		log.Warn("files cannot be watched; after a change of keys or configuration send SIGHUP", "error", err)
+	}
+	if r.current, err = r.fresh(); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+func (r *reloader) close() error {
+	if r.watcher == nil {
+		return nil
+	}
+	return r.watcher.Close()
+}
+
+// fresh loads until the files that were read are those whose digest was taken.
+func (r *reloader) fresh() (c *serverConfig, err error) {
+	for range 3 {
+		r.digest = digestOf(r.files)
+		c, err = r.load()
+		read := r.files
+		if c != nil {
+			read = slices.Sorted(maps.Keys(setOf(c.read)))
+		}
+		if err != nil { // what is missing now may come back
+			read = slices.Sorted(maps.Keys(setOf(append(slices.Clone(read), r.files...))))
+		}
+		if slices.Equal(read, r.files) {
+			break
+		}
+		r.files = read
+		r.watch()
+	}
+	return c, err
+}
+
+func setOf(list []string) map[string]bool {
+	set := map[string]bool{}
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
+}
+
+// watch watches the directories of the files. Files themselves come and go, and
+// those of Kubernetes are links to what is replaced as a whole.
+func (r *reloader) watch() {
+	if r.watcher == nil {
+		return
+	}
+	wanted := map[string]bool{}
+	for _, f := range r.files {
+		wanted[filepath.Dir(f)] = true
+		if real, err := filepath.EvalSymlinks(f); err == nil {
+			wanted[filepath.Dir(real)] = true
+		}
+	}
+	for dir := range r.watched {
+		if !wanted[dir] {
+			r.watcher.Remove(dir) // it may be gone already
+		}
+	}
+	for dir := range wanted {
+		if r.watched[dir] {
+			continue
+		}
+		if err := r.watcher.Add(dir); err != nil {
+			r.log.Warn("a folder cannot be watched; after a change in it send SIGHUP", "folder", dir, "error", err)
+		}
+	}
+	r.watched = wanted
+}
+
+// events and errors of the watcher; nil channels without one.
+func (r *reloader) events() (<-chan fsnotify.Event, <-chan error) {
+	if r.watcher == nil {
+		return nil, nil
+	}
+	return r.watcher.Events, r.watcher.Errors
+}
+
+// look says whether files have other content than when they were loaded, and
+// whether they are at rest: the same as at the look before.
+func (r *reloader) look() (changed, rest bool) {
+	now := digestOf(r.files)
+	changed, rest = now != r.digest, now == r.seen
+	r.seen = now
+	return changed, rest
+}
+
+// digestOf is of the content of files; that one cannot be read is content too.
+func digestOf(files []string) (sum [sha256.Size]byte) {
+	all := sha256.New()
+	for _, name := range files {
+		one := sha256.New()
+		err := func() error {
+			f, err := os.Open(name)
+			if err != nil {
+				return errors.New("not there")
+			}
+			defer f.Close()
+			_, err = io.Copy(one, io.LimitReader(f, maxConfigFile+1))
+			return err
+		}()
+		fmt.Fprintf(all, "%q %x %v\n", name, one.Sum(nil), err != nil)
+	}
+	return [sha256.Size]byte(all.Sum(nil))
+}
+
+// reload takes over what has changed, or keeps everything as it is and says why.
+func (r *reloader) reload(cause string) {
+	c, err := r.fresh()
+	if err == nil {
+		err = r.apply(c.engine.Apps)
+	}
+	if err != nil {
+		r.log.Error("the new configuration is wrong; the server goes on with the old one", "cause", cause, "error", err)
+		return
+	}
+	if fixed := fixedChanges(r.current, c); len(fixed) > 0 {
+		r.log.Warn("these changes take effect at the next start", "keys", strings.Join(fixed, ", "))
+	}
+	r.log.Info("configuration loaded", "cause", cause, "apps", len(c.engine.Apps))
+	r.current = c
+}
+
+// fixedChanges lists the keys whose change a running server cannot take over.
+func fixedChanges(before, after *serverConfig) (list []string) {
+	for name := range serverKeys {
+		if !reflect.DeepEqual(before.settings[name].value, after.settings[name].value) {
+			list = append(list, name)
+		}
+	}
+	if len(list) == 0 && before.apiKey != after.apiKey {
+		list = append(list, "the API key")
+	}
+	slices.Sort(list)
+	return list
+}

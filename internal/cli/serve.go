@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+
+	"aviso.example/internal/api"
+)
+
+type serveFlags struct {
+	config                    string
+	data, listen, nats, grace string
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	f := &serveFlags{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the push server: what it accepts is on disk and gets a verdict",
+		Long: `Run a server that takes notifications over HTTP, keeps them on disk until APNs
+has said what becomes of each, and answers what became of them. Whatever happens
+to the process or the machine, nothing that was accepted is lost.
+
+Everything is said in one YAML file, which aviso config init begins and aviso
+config check checks. Without --config it is the file named in AVISO_CONFIG, or
+aviso.yaml in this folder, or the environment alone. When it is ready, it prints
+one line:
+
+  ready api http://127.0.0.1:2199
+
+and logs to standard error, with --json as JSON. The API key that clients need is
+in the file api-key in the data folder, unless you choose one; to serve other
+machines you have to.
+
+Changes of apps, keys and certificates are taken over at once, or on SIGHUP, and
+only if all of them are in order. SIGTERM or SIGINT ends it: /readyz says so,
+nothing new is taken, what is under way gets --grace, and the rest stays on disk
+for the next start. A second signal ends it at once, and still nothing is lost.`,
+		Example: `  aviso config init > aviso.yaml
+  aviso serve --config aviso.yaml
+  aviso serve --config aviso.yaml --listen 127.0.0.1:0 --data /var/lib/aviso`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd, f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", "", "read the configuration in this YAML `FILE`")
+	flags.StringVar(&f.data, "data", "", "keep everything in `DIR` (default aviso-data beside the configuration)")
+	flags.StringVar(&f.listen, "listen", "", "serve the API on `HOST:PORT` (default "+defaultServer+")")
+	flags.StringVar(&f.nats, "nats", "", "keep the log on the NATS cluster at these `URLS`, separated by commas")
+	flags.StringVar(&f.grace, "grace", "", "`TIME` for what is under way when the server stops (default 15s)")
+	return cmd
+}
+
+// flagKeys are the keys that flags of serve stand for.
+var flagKeys = map[string]string{"data": "data", "listen": "listen", "nats": "nats.urls", "grace": "grace"}
+
+// serverLogger logs what an operator wants to know, with the date.
+func (a *app) serverLogger() *slog.Logger {
+	level := slog.LevelInfo - slog.Level(4*a.verbose)
+	if a.json {
+		return slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{
+		Level: level, TimeFormat: "2006-01-02 15:04:05.000", NoColor: !a.colourful(a.stderr),
+	}))
+}
+
+func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
+	source := configSource{flags: map[string]flagValue{}}
+	source.file, source.optional = a.configFile(f.config)
+	for name, key := range flagKeys {
+		if flag := cmd.Flags().Lookup(name); flag.Changed {
+			source.flags[key] = flagValue{"--" + name, flag.Value.String()}
+		}
+	}
+	log := a.serverLogger()
+	// From here on SIGHUP must not end the process.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	r, err := newReloader(func() (*serverConfig, error) { return a.loadConfig(source) }, log)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	c := r.current
+	if err := c.checkExposure(); err != nil {
+		return err
+	}
+	if a.getenv("GOMEMLIMIT") == "" && c.memoryLimit > 0 {
+		debug.SetMemoryLimit(c.memoryLimit)
+	}
+	log.Info("the log is being opened", "folder", c.engine.Store.Dir)
+	s, err := startServer(cmd.Context(), c.engine, serverOptions{name: "listen", listen: c.listen, key: func() (string, error) { return a.apiKeyOf(c) }, log: log})
+	if err != nil {
+		if cmd.Context().Err() != nil {
+			return nil // asked to stop before it had begun
+		}
+		return err
+	}
+	r.apply = s.engine.SetApps
+	log.Info("serving", "api", s.url, "apps", len(c.engine.Apps))
+	a.ready("api", s.url)
+	a.tellSystemd(log, "READY=1", "STATUS=serving "+s.url)
+	err = a.attend(cmd.Context(), s, r, hup)
+	a.tellSystemd(log, "STOPPING=1")
+	log.Info("stopping", "grace", c.grace)
+	stopErr := s.stop(c.grace)
+	if err == nil {
+		err = stopErr
+	}
+	if err == nil {
+		log.Info("stopped; what has no verdict is on disk and goes on at the next start")
+	}
+	return err
+}
+
+// attend reloads when it has to, until the server is to stop.
+func (a *app) attend(ctx context.Context, s *server, r *reloader, hup <-chan os.Signal) error {
+	events, problems := r.events()
+	timer := time.NewTimer(settle) // something may have changed while the server started
+	defer timer.Stop()
+	pending := true
+	lookSoon := func() {
+		if !pending {
+			pending = true
+			timer.Reset(settle)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.served:
+			s.served <- err // stop waits for it too
+			return err
+		case <-hup:
+			r.reload("SIGHUP")
+		case _, ok := <-events:
+			if !ok {
+				events = nil
+			}
+			lookSoon()
+		case err, ok := <-problems:
+			if !ok {
+				problems = nil
+				continue
+			}
+			r.log.Warn("files cannot be watched; after a change of keys or configuration send SIGHUP", "error", err)
+		case <-timer.C:
+			pending = false
+			switch changed, rest := r.look(); {
+			case changed && rest:
+				r.reload("a file has changed")
+			case changed:
+				lookSoon()
+			}
+		}
+	}
+}
+
+// apiKeyOf returns the API key that was chosen, or the one of the data folder.
+func (a *app) apiKeyOf(c *serverConfig) (string, error) {
+	if c.apiKey != "" {
+		return c.apiKey, nil
+	}
+	key, path, made, err := ownAPIKey(c.engine.Store.Dir, api.GenerateKey)
+	if err == nil && made {
+		a.sayf("An API key was made; it is in %s.", path)
+	} else if err == nil {
+		a.sayf("The API key is in %s.", path)
+	}
+	return key, err
+}
+
+func (a *app) tellSystemd(log *slog.Logger, states ...string) {
+	if err := a.notifySystemd(states...); err != nil {
+		log.Warn("systemd cannot be told", "error", err)
+	}
+}

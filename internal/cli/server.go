@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"aviso.example/engine"
+	"aviso.example/internal/api"
+)
+
+const (
+	// headerTimeout bounds the reading of a request's header.
+	headerTimeout = 10 * time.Second
+	// idleTimeout is how long a connection is kept that nothing is asked on.
+	idleTimeout = 2 * time.Minute
+	// silence is how long a body may bring nothing. A batch lasts as long as it
+	// likes, if only it goes on; the API is no more patient.
+	silence = 5 * time.Minute
+	// takingTime is how long a part of an answer may not be taken.
+	takingTime = time.Minute
+	// lastRequests bounds the time that requests have to end when the server
+	// stops, before notifications get the rest of the grace. A batch that is still
+	// being sent is cut off then; what was read of it is on disk.
+	lastRequests = 3 * time.Second
+)
+
+// server is a running engine with its API.
+type server struct {
+	engine *engine.Engine
+	api    *api.API
+	url    string
+	key    string // of the API
+	log    *slog.Logger
+
+	http   *http.Server
+	served chan error // ends when the listener does
+
+	mu       sync.Mutex
+	ended    bool // no request begins any more
+	requests sync.WaitGroup
+}
+
+// serverOptions is what a server needs besides the engine's configuration.
+type serverOptions struct {
+	name   string // of the flag or key that says where to listen
+	listen string
+	// orFree replaces a port that is taken by a free one.
+	orFree bool
+	// key returns the API key, when the data folder is known to be ours.
+	key func() (string, error)
+	log *slog.Logger
+}
+
+// startServer opens the engine and serves its API.
+func startServer(ctx context.Context, cfg engine.Config, o serverOptions) (*server, error) {
+	l, err := net.Listen("tcp", o.listen)
+	if o.orFree && errors.Is(err, syscall.EADDRINUSE) {
+		l, err = net.Listen("tcp", freePort(o.listen))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.name, portHint(err))
+	}
+	cfg.Logger = o.log
+	e, err := engine.Open(ctx, cfg)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	s := &server{engine: e, log: o.log, url: "http://" + l.Addr().String(), served: make(chan error, 1)}
+	if s.key, err = o.key(); err == nil {
+		s.api, err = api.New(api.Config{Engine: e, Key: s.key, Logger: o.log, Version: version()})
+	}
+	if err != nil {
+		l.Close()
+		e.Close(ctx)
+		return nil, err
+	}
+	s.http = &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelInfo),
+	}
+	go func() { s.served <- s.http.Serve(l) }()
+	return s, nil
+}
+
+// ServeHTTP hands a request to the API and watches its progress.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.begin() {
+		panic(http.ErrAbortHandler) // its connection is being closed
+	}
+	defer s.requests.Done()
+	control := http.NewResponseController(w)
+	if r.Body != http.NoBody {
+		r.Body = &steadyBody{r.Body, control}
+	}
+	s.api.ServeHTTP(&steadyWriter{w, control}, r)
+}
+
+// begin counts a request, unless the engine may be closing already.
+func (s *server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.requests.Add(1)
+	}
+	return !s.ended
+}
+
+// steadyBody is the body of a request that has to go on arriving.
+type steadyBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *steadyBody) Read(p []byte) (int, error) {
+	b.control.SetReadDeadline(time.Now().Add(silence))
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		// From now on nothing more comes, which is no reason to give up.
+		b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// steadyWriter writes an answer that has to go on being taken.
+type steadyWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (w *steadyWriter) Write(p []byte) (int, error) {
+	w.control.SetWriteDeadline(time.Now().Add(takingTime))
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *steadyWriter) Flush() {
+	w.control.SetWriteDeadline(time.Now().Add(takingTime))
+	w.control.Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (w *steadyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// stop ends the server: nothing new is taken, what is under way may end, and the
+// rest stays on disk. Its error is not that time ran out.
+func (s *server) stop(grace time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), grace, errGrace)
+	defer cancel()
+	s.api.Drain()
+	quick, stop := context.WithTimeout(ctx, min(lastRequests, grace/2))
+	defer stop()
+	if s.http.Shutdown(quick) != nil {
+		s.http.Close()
+	}
+	<-s.served
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.requests.Wait() // the engine bounds what they wait for
+	err := s.engine.Close(ctx)
+	if errors.Is(err, errGrace) {
+		s.log.Warn("not everything that was under way has ended; it goes on at the next start", "grace", grace)
+		return nil
+	}
+	return err
+}
+
+var errGrace = errors.New("the time to stop has run out")
