@@ -29,7 +29,7 @@ type Engine struct {
 	leases   leases
 	stats    stats
 	full     atomic.Bool
-	room     atomic.Int64 // bytes that may still be accepted before space is looked at again
+	room     atomic.Int64 // bytes that notifications can still take, until the next look
 	engines  atomic.Int32 // that share the log, this one included
 
 	appsMu     sync.RWMutex
@@ -97,9 +97,6 @@ func (e *Engine) start(ctx context.Context) (err error) {
 		// Verdicts must leave room for what they are about.
 		e.cfg.VerdictBytes = min(e.cfg.VerdictBytes, e.store.limit()/4)
 	}
-	if err := e.lookForSpace(ctx); err != nil {
-		return err
-	}
 	if e.ledger, err = e.openLedger(ctx); err != nil {
 		return err
 	}
@@ -133,6 +130,9 @@ func (e *Engine) start(ctx context.Context) (err error) {
 		return context.Cause(ctx)
 	}
 	if err := e.ledger.catchUp(ctx); err != nil {
+		return err
+	}
+	if err := e.lookForSpace(ctx); err != nil {
 		return err
 	}
 	e.background.Go(func() { e.tend(e.hard) })
@@ -260,16 +260,19 @@ func (e *Engine) janitor(ctx context.Context) {
 }
 
 const (
-	// fullShare is how much of the log's space notifications may take. The rest
-	// is for their verdicts and retries, without which nothing would leave the
-	// queue.
-	fullShare = 0.9
+	// fullShare is how much notifications may take of the log's space that
+	// verdicts leave them. The rest is for retries and for what people decide,
+	// without which nothing would leave the queue.
+	fullShare = 0.8
 	// leastFree is how much of the disk has to stay free: a log that meets the
 	// end of the disk stops for good.
 	leastFree = 64 << 20
+	// writeCost is what a write takes on the disk besides its bytes, at most.
+	writeCost = 512
 )
 
-// lookForSpace refuses notifications before there is no room for them.
+// lookForSpace refuses notifications before there is no room for them. Between
+// two looks every write is counted, since a fast disk is full within one.
 func (e *Engine) lookForSpace(ctx context.Context) error {
 	if !e.store.embedded() {
 		return nil // a cluster says so itself
@@ -282,12 +285,19 @@ func (e *Engine) lookForSpace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	room := min(int64(fullShare*float64(e.store.limit()))-used, free-leastFree)
+	verdicts, err := e.ledger.stream.Info(ctx)
+	if err != nil {
+		return storeError(err)
+	}
+	limit := e.store.limit()
+	// Verdicts will take their share sooner or later, so it counts as taken.
+	queued := used - int64(verdicts.State.Bytes)
+	room := min(free-leastFree, int64(fullShare*float64(limit-e.cfg.VerdictBytes))-queued)
 	e.room.Store(room)
 	full := room <= 0
 	if full != e.full.Swap(full) {
 		if full {
-			e.log.Error("the log is full: nothing is accepted until there is space", "bytes", used, "limit", e.store.limit(), "free", free)
+			e.log.Error("the log is full: nothing is accepted until there is space", "bytes", used, "limit", limit, "free", free)
 		} else {
 			e.log.Info("there is space on the log again", "bytes", used)
 		}
@@ -295,13 +305,12 @@ func (e *Engine) lookForSpace(ctx context.Context) error {
 	return nil
 }
 
-// putNew writes a chunk that was not on the log before, if there is room for it.
-func (e *Engine) putNew(ctx context.Context, q *queue, data []byte) error {
-	if e.store.embedded() && e.room.Add(-int64(len(data))) < 0 {
+// reserve takes room for notifications that are about to be written.
+func (e *Engine) reserve(bytes int) error {
+	if e.store.embedded() && e.room.Add(-int64(bytes)-writeCost) < 0 {
 		return ErrFull
 	}
-	_, err := e.store.put(ctx, q.subject, data)
-	return err
+	return nil
 }
 
 // endBatches deletes the queues of batches that are done.

@@ -317,13 +317,17 @@ func (p *packer) commit(list []*submission) error {
 		next += uint32(s.count)
 	}
 	p.spare = c.append(p.spare[:0])
+	if err := p.engine.reserve(len(p.spare)); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	q, err := p.engine.queueFor(ctx, p.path, BatchID{})
 	if err != nil {
 		return err
 	}
-	return p.engine.putNew(ctx, q, p.spare)
+	_, err = p.engine.store.put(ctx, q.subject, p.spare)
+	return err
 }
 
 // chunkWriter cuts notifications into chunks and writes several at a time. It is
@@ -396,6 +400,9 @@ func (w *chunkWriter) flush() {
 func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64, chunks int) error {
 	ctx, cancel := context.WithTimeout(w.ctx, storeTimeout)
 	defer cancel()
+	if err := w.engine.reserve(len(data)); err != nil {
+		return err
+	}
 	if sendAt != 0 {
 		return w.engine.putLater(ctx, first, 0, data, time.UnixMilli(sendAt))
 	}
@@ -409,7 +416,8 @@ func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64, chunks int
 	if err != nil {
 		return err
 	}
-	return w.engine.putNew(ctx, q, data)
+	_, err = w.engine.store.put(ctx, q.subject, data)
+	return err
 }
 
 // failed returns the first error so far.

@@ -1,12 +1,72 @@
 package engine
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"aviso.example/apnstest"
 )
+
+// A log that is filled faster than anybody looks still has room for verdicts,
+// and for what people decide.
+func TestFull(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple, func(cfg *Config) { cfg.Store.MaxBytes = 24 << 20 })
+	if err := r.PauseApp(t.Context(), "shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	m := hello()
+	m.Notification.Payload = []byte(`{"aps":{"alert":"` + strings.Repeat("x", 4000) + `"}}`)
+	var receipts []*Receipt
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			for {
+				receipt, err := r.Submit(t.Context(), m, devices(0, 1))
+				if err != nil {
+					if !errors.Is(err, ErrFull) {
+						t.Error(err)
+					}
+					return
+				}
+				mu.Lock()
+				receipts = append(receipts, receipt)
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if len(receipts) < 1000 {
+		t.Errorf("full after %d", len(receipts))
+	}
+	r.close()
+	r.open()
+	if _, err := r.Submit(t.Context(), m, devices(0, 1)); err != nil && !errors.Is(err, ErrFull) {
+		t.Error(err)
+	}
+	if err := r.ResumeApp(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	for _, receipt := range receipts {
+		if s := r.wait(receipt.Message); s.States[Accepted] != 1 {
+			t.Fatalf("%+v", s)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, err := r.Submit(t.Context(), m, devices(0, 1))
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
 
 // A log that cannot be opened is an error, whatever was opened before it failed,
 // and leaves nothing behind.
