@@ -55,6 +55,10 @@ interop: ## install other people's servers and clients and run against them (RUN
 bench: ## measure against other people's clients, into docs/performance.md (QUICK=1, ONLY=one)
 	cd bench && go run . $(if $(QUICK),-quick) $(if $(ONLY),-only=$(ONLY)) $(if $(WHO),-who=$(WHO)) $(if $(ONLY)$(WHO),,-out=../docs/performance.md)
 
+.PHONY: bench-serve
+bench-serve: ## measure the push server, into docs/server-performance.md (QUICK=1, GORUSH=path of a built gorush)
+	cd bench && go run ./serve $(if $(QUICK),-quick,-o=../docs/server-performance.md) $(if $(GORUSH),-gorush=$(GORUSH))
+
 .PHONY: tidy
 tidy: ## tidy go.mod and go.sum of all modules
 	for module in $(MODULES); do (cd $$module && go mod tidy); done
