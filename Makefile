@@ -46,6 +46,10 @@ fmt: ## format all files
 fuzz: ## run every fuzz target for FUZZTIME (5s)
 	tools/fuzz $(FUZZTIME)
 
+.PHONY: model
+model: ## play 400 random stories on the engine, kills included (ten minutes)
+	go test -count=1 -timeout=30m -run 'TestModel$$' ./engine -rapid.checks=400 -rapid.steps=20
+
 .PHONY: interop
 interop: ## install other people's servers and clients and run against them (RUN=HAProxy for some)
 	interop/install

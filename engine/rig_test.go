@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,6 +30,16 @@ func TestMain(m *testing.M) {
 		runVictim(settings)
 		return
 	}
+	flag.Parse()
+	// A story on a real log takes a tenth of a second or more, and ten times that
+	// under the race detector; `make model` plays many.
+	for name, value := range map[string]string{"rapid.checks": "25", "rapid.steps": "15"} {
+		set := false
+		flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+		if !set {
+			flag.Set(name, value)
+		}
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -47,6 +58,8 @@ func virtually(t *testing.T, test func(t *testing.T)) {
 	// must not be started inside the bubble.
 	ats.Register()
 	defer ats.Unregister()
+	beforeShutdown = synctest.Wait
+	defer func() { beforeShutdown = func() {} }()
 	present := time.Now()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(present)) // a bubble begins in the year 2000

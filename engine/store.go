@@ -195,11 +195,16 @@ func (s *store) used(ctx context.Context) (int64, error) {
 	return int64(info.Store), nil
 }
 
+// beforeShutdown is for tests in virtual time: the server sleeps with a lock held
+// while it shuts down, and whoever waits for that lock then stops the clock.
+var beforeShutdown = func() {}
+
 func (s *store) close() {
 	if s.conn != nil {
 		s.conn.Close()
 	}
 	if s.server != nil {
+		beforeShutdown()
 		s.server.Shutdown()
 		s.server.WaitForShutdown()
 	}
