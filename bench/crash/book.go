@@ -1,0 +1,200 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"aviso.example/apns"
+	"aviso.example/engine"
+	"aviso.example/sim"
+)
+
+// answer says what became of a request, as its caller knows it.
+type answer uint8
+
+const (
+	pending  answer = iota
+	refused         // certainly not accepted
+	unknown         // cut off, or not confirmed; it is not sent again
+	accepted        // 202
+	cut             // a batch of which a part was accepted, and the answer says so
+)
+
+// request is one POST that was made.
+type request struct {
+	index  int
+	batch  bool
+	drop   bool // on_unknown=drop
+	count  int
+	base   int // of its notifications in the book
+	answer answer
+
+	message engine.MessageID // of a message that was accepted
+	batchID engine.BatchID   // of a batch
+	sure    int64            // lines that a cut batch is sure of
+
+	processed int // distinct notifications of it
+}
+
+// notification is what the simulator saw of one.
+type notification struct {
+	id        apns.ID
+	processed uint8
+	epoch     uint16 // of the engine that it was last processed for
+}
+
+// book holds all that was handed in, and what the simulator did with it. A device
+// token says which notification it belongs to.
+type book struct {
+	seed uint64
+
+	mu       sync.Mutex
+	requests []*request
+	notes    []notification
+	accepted int // notifications
+	ended    int // of those, seen by the simulator
+	// doubles are the further times that a notification was processed: for which
+	// engine before, and for which now.
+	doubles map[int][]double
+	// strange is what the simulator saw and nobody handed in.
+	strange []string
+	dead    int // pushes to dead device tokens
+	seen    uint64
+}
+
+type double struct{ before, now uint16 }
+
+func newBook(seed uint64) *book { return &book{seed: seed, doubles: map[int][]double{}} }
+
+const (
+	// deadTokens is how many device tokens APNs calls dead, and every deadEvery-th
+	// notification goes to one of them.
+	deadTokens = 200
+	deadEvery  = 499
+)
+
+func deadToken(i int) string { return fmt.Sprintf("dead%060x", i) }
+
+// begin notes a request before it is made.
+func (b *book) begin(batch, drop bool, count int) *request {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := &request{index: len(b.requests), batch: batch, drop: drop, count: count, base: len(b.notes)}
+	b.requests = append(b.requests, r)
+	b.notes = append(b.notes, make([]notification, count)...)
+	return r
+}
+
+func (r *request) isDead(i int) bool { return (r.base+i)%deadEvery == deadEvery-1 }
+
+func (r *request) token(seed uint64, i int) string {
+	if r.isDead(i) {
+		return deadToken((r.base + i) / deadEvery % deadTokens)
+	}
+	return fmt.Sprintf("%08x%08x%048x", r.index, i, seed*0x9e3779b97f4a7c15+uint64(r.base+i))
+}
+
+// id is the apns-id of a notification of an accepted request.
+func (r *request) id(i int) apns.ID {
+	if r.batch {
+		id := apns.ID(r.batchID)
+		low := binary.BigEndian.Uint64(id[8:])
+		binary.BigEndian.PutUint64(id[8:], low+uint64(i))
+		return id
+	}
+	return r.message.ID(i)
+}
+
+// end notes the answer.
+func (b *book) end(r *request, a answer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.answer = a
+	if a == accepted {
+		b.accepted += r.count
+		b.ended += r.processed + r.deadCount()
+	}
+}
+
+func (r *request) deadCount() (n int) {
+	for i := range r.count {
+		if r.isDead(i) {
+			n++
+		}
+	}
+	return n
+}
+
+// progress is how much was accepted, and how much of that still waits, nearly.
+func (b *book) progress() (accepted, waiting int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.accepted, b.accepted - b.ended
+}
+
+// find returns the notification that a device token belongs to.
+func (b *book) find(token string) (*request, int, bool) {
+	if len(token) != 64 {
+		return nil, 0, false
+	}
+	n, err := strconv.ParseUint(token[:8], 16, 32)
+	i, err2 := strconv.ParseUint(token[8:16], 16, 32)
+	if err != nil || err2 != nil || n >= uint64(len(b.requests)) || i >= uint64(b.requests[n].count) {
+		return nil, 0, false
+	}
+	r := b.requests[n]
+	return r, int(i), r.token(b.seed, int(i)) == token
+}
+
+// take notes what the simulator did with one push.
+func (b *book) take(p *sim.Push, epoch int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	complain := func(what string) {
+		if len(b.strange) < 20 {
+			b.strange = append(b.strange, fmt.Sprintf("%s to %s: %s", p.ID, p.DeviceToken, what))
+		}
+	}
+	if p.Sequence != b.seen+1 {
+		complain("the record of pushes has a gap before it")
+	}
+	b.seen = p.Sequence
+	processed := p.Outcome == sim.Accepted || p.Outcome == sim.AcceptedUnanswered
+	if p.DeviceToken[:4] == "dead" {
+		b.dead++
+		if processed {
+			complain("a dead device token was accepted")
+		}
+		return
+	}
+	r, i, ok := b.find(p.DeviceToken)
+	if !ok {
+		complain("nobody handed that in")
+		return
+	}
+	id, err := apns.ParseID(p.ID)
+	n := &b.notes[r.base+i]
+	switch {
+	case err != nil:
+		complain(err.Error())
+	case n.id == apns.ID{}:
+		n.id = id
+	case n.id != id:
+		complain("it had another id before")
+	}
+	if !processed {
+		return
+	}
+	if n.processed > 0 {
+		b.doubles[r.base+i] = append(b.doubles[r.base+i], double{n.epoch, uint16(epoch)})
+	} else {
+		r.processed++
+		if r.answer == accepted {
+			b.ended++
+		}
+	}
+	n.processed++
+	n.epoch = uint16(epoch)
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+var rows = []*row{
+	{
+		name: "kill", what: "SIGKILL at a random moment, one time in ten while it starts; APNs says GOAWAY, resets, falls silent, answers 503, 429 and 410 meanwhile",
+		noted: "what was under way is sent again, the rest goes on",
+		n:     1_000_000, ends: 100, shortN: 30_000, shortEnds: 8,
+		faults: doubtful, play1: kill,
+	},
+	{
+		name: "clean restart", what: "SIGTERM at a random moment under load; APNs says GOAWAY and answers 503, 429 and 410",
+		noted: "exit code 0, nothing doubled, nothing lost",
+		n:     200_000, ends: 20, shortN: 8_000, shortEnds: 2,
+		faults: told, play1: clean,
+	},
+}
+
+// kill ends engines at random moments.
+func kill(r *rig) error {
+	return r.lives(func(s *server) error {
+		s.kill()
+		return nil
+	}, 10)
+}
+
+// clean ends them as an operator does.
+func clean(r *rig) error {
+	err := r.lives(func(s *server) error { return s.stop() }, 0)
+	if r.res.DoubledByEnd+r.res.DoubledByFault > 0 {
+		r.broken("%d were doubled, although nothing was cut off", r.res.DoubledByEnd+r.res.DoubledByFault)
+	}
+	return err
+}
+
+// lives runs engine after engine under load, ends each, and leaves the last
+// alone. Of early in a hundred, that many are killed while they start.
+func (r *rig) lives(end func(*server) error, early int) error {
+	loading, stop := context.WithCancel(r.ctx)
+	var all sync.WaitGroup
+	all.Go(func() { r.load.run(loading, r.o.seed) })
+	defer all.Wait()
+	defer stop()
+	usual := 300 * time.Millisecond
+	for life := range r.ends {
+		killAfter := time.Duration(0)
+		if r.random.IntN(100) < early && life > 0 {
+			killAfter = time.Duration(r.random.Int64N(int64(usual)))
+		}
+		s, err := r.serve(killAfter)
+		if errors.Is(err, errKilled) {
+			r.ended()
+			continue
+		} else if err != nil {
+			return err
+		}
+		usual = s.took
+		r.load.at(s.url)
+		// The end comes when so much was accepted, and then at any moment.
+		goal := (life + 1) * r.n / (r.ends + 1)
+		if !r.until(time.Minute, func() bool { accepted, _ := r.book.progress(); return accepted >= goal }) {
+			accepted, waiting := r.book.progress()
+			s.kill()
+			return errors.Join(context.Cause(r.ctx), errorf("life %d: %d of %d were accepted within a minute, %d wait; its log ends:\n%s", life, accepted, goal, waiting, tail(r.log)))
+		}
+		time.Sleep(time.Duration(r.random.Int64N(int64(300 * time.Millisecond))))
+		if err := end(s); err != nil {
+			r.broken("life %d: %v:\n%s", life, err, tail(r.log))
+		}
+		r.load.at()
+		r.ended()
+		accepted, waiting := r.book.progress()
+		r.say("life %d ended: started in %v, %d accepted so far, %d wait", life, s.took.Round(time.Millisecond), accepted, waiting)
+	}
+	// The last takes what is left, and then nothing goes wrong any more.
+	r.sim.ClearFaults()
+	s, err := r.serve(0)
+	if err != nil {
+		return err
+	}
+	defer s.kill()
+	r.load.at(s.url)
+	r.until(time.Minute, func() bool { accepted, _ := r.book.progress(); return accepted >= r.n })
+	stop()
+	all.Wait()
+	r.res.Bound = r.res.Ends * lanes * window
+	r.settle(s)
+	if err := s.stop(); err != nil {
+		r.broken("the last engine: %v", err)
+	}
+	return nil
+}
