@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,8 +25,8 @@ type StoreConfig struct {
 	// folder at a time.
 	Dir string
 	// MaxBytes bounds the embedded log on disk; 0 means four fifths of what is
-	// free when the engine starts. When it is reached, Submit fails with
-	// ErrFull and nothing is lost.
+	// free, or taken by it already, when the engine starts. When notifications
+	// have taken their part of it, Submit fails with ErrFull and nothing is lost.
 	MaxBytes int64
 
 	// URLs are the NATS servers of a cluster, separated by commas. Their
@@ -155,7 +156,13 @@ func (s *store) embed(cfg StoreConfig) error {
 		if err != nil {
 			return fmt.Errorf("engine: %w", err)
 		}
-		most = free / 5 * 4
+		// What the log has taken already is its own, or it would get less with
+		// every start, and nothing fitted any more into one that is full.
+		taken, err := dirBytes(filepath.Join(cfg.Dir, "log"))
+		if err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
+		most = (free + taken) / 5 * 4
 	}
 	s.most = most
 	options := &server.Options{
@@ -178,6 +185,24 @@ func (s *store) embed(cfg StoreConfig) error {
 		return fmt.Errorf("engine: the log in %s did not become ready within %v", cfg.Dir, startTimeout)
 	}
 	return nil
+}
+
+// dirBytes is the size of all files in a folder that may be missing.
+func dirBytes(dir string) (sum int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			sum += info.Size()
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return sum, err
 }
 
 // embedded says that no other engine uses the log.
