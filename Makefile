@@ -79,4 +79,10 @@ faults: ## run the fault matrix, into docs/reliability.md (SHORT=1: half a minut
 soak: ## send ten million notifications through faults, into docs/reliability.md (SHORT=1: 200,000)
 	cd bench && go run ./faults -soak $(if $(SEED),-seed=$(SEED)) $(if $(SHORT),-short,-o=../docs/reliability.md)
 
-# crash will stand here when what it measures exists.
+.PHONY: crash
+crash: ## kill servers under load, fill and tear their log, into docs/durability.md (SHORT=1: a minute, writes nothing; SEED=2)
+	cd bench && go run ./crash $(if $(SEED),-seed=$(SEED)) $(if $(SHORT),-short,-o=../docs/durability.md)
+
+.PHONY: cluster
+cluster: ## the same with two servers on a cluster of three, into docs/durability.md (SHORT=1: half a minute, writes nothing)
+	cd bench && go run ./crash -cluster $(if $(SEED),-seed=$(SEED)) $(if $(SHORT),-short,-o=../docs/durability.md)
