@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -100,6 +101,14 @@ func (e *Engine) RetryDeadLetters(ctx context.Context, number uint64) error {
 	if err != nil {
 		return err
 	}
+	// One that has been accepted since, by another copy, stays accepted.
+	c.targets = slices.DeleteFunc(c.targets, func(t target) bool {
+		state := states[t.number].state
+		return state != Rejected && state != Expired && state != Queued
+	})
+	if len(c.targets) == 0 {
+		return storeError(stream.DeleteMsg(ctx, number))
+	}
 	var w sectionWriter
 	w.begin(c)
 	for i := range c.targets {
@@ -118,7 +127,7 @@ func (e *Engine) RetryDeadLetters(ctx context.Context, number uint64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.store.put(ctx, q.subject, c.append(nil), jetstream.WithMsgID(fmt.Sprintf("buried.%d", number))); err != nil {
+	if err := e.put(ctx, q, c.append(nil), jetstream.WithMsgID(fmt.Sprintf("buried.%d", number))); err != nil {
 		return err
 	}
 	return storeError(stream.DeleteMsg(ctx, number))

@@ -19,6 +19,7 @@ type chunk struct {
 	unit apns.ID
 	// batch says that they belong to a batch; the unit is then the batch.
 	batch     bool
+	at        int64 // UNIX milliseconds when the first of them was handed in
 	templates []template
 	targets   []target
 }
@@ -95,6 +96,7 @@ func (c *chunk) append(dst []byte) []byte {
 	dst = append(dst, chunkFormat, flags, byte(c.environment), byte(c.lane))
 	dst = appendBytes(dst, c.app)
 	dst = append(dst, c.unit[:]...)
+	dst = binary.AppendVarint(dst, c.at)
 	dst = binary.AppendUvarint(dst, uint64(len(c.templates)))
 	for i := range c.templates {
 		dst = c.templates[i].append(dst)
@@ -182,7 +184,7 @@ func parseChunk(data []byte) (*chunk, error) {
 	if r.err == nil && (c.environment > apns.Sandbox || c.lane >= lanes) {
 		r.fail(errFormat)
 	}
-	c.app, c.unit = r.text(), r.id()
+	c.app, c.unit, c.at = r.text(), r.id(), r.varint()
 	c.templates = make([]template, r.below(maxChunk+1))
 	for i := range c.templates {
 		c.templates[i].read(r)
@@ -286,8 +288,9 @@ func (c *chunk) message(t *target) MessageID {
 	return MessageID{numbered(c.unit, c.templates[t.template].first), int(c.templates[t.template].count)}
 }
 
-// accepted is when the chunk's notifications were handed in.
-func (c *chunk) accepted() time.Time { return madeAt(c.unit) }
+// accepted is when the chunk's notifications were handed in; lines of a batch can
+// come long after the unit was made.
+func (c *chunk) accepted() time.Time { return time.UnixMilli(c.at) }
 
 // hexTokens writes the device tokens of all targets into one string, of which
 // each is a part, instead of one string each.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -177,7 +178,9 @@ func (c *control) takeCancel(key string, value []byte) {
 		delete(c.cancel, unit)
 		return
 	}
-	c.cancel[unit] = append(c.cancel[unit], id)
+	if !slices.Contains(c.cancel[unit], id) {
+		c.cancel[unit] = append(c.cancel[unit], id)
+	}
 }
 
 func (c *control) paused(app string) bool {

@@ -32,9 +32,10 @@ type Engine struct {
 	room     atomic.Int64 // bytes that notifications can still take, until the next look
 	engines  atomic.Int32 // that share the log, this one included
 
-	appsMu     sync.RWMutex
-	apps       map[string]*appState
-	generation uint64
+	settingApps sync.Mutex
+	appsMu      sync.RWMutex
+	apps        map[string]*appState
+	generation  uint64
 
 	packersMu sync.Mutex
 	packers   map[path]*packer
@@ -45,6 +46,7 @@ type Engine struct {
 
 	routesMu sync.Mutex
 	routes   map[path]*route
+	windows  map[path]*window
 
 	intakeMu     sync.Mutex
 	intakeClosed bool
@@ -72,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger, began: time.Now(),
-		packers: map[path]*packer{}, queues: map[queueKey]*queue{}, routes: map[path]*route{},
+		packers: map[path]*packer{}, queues: map[queueKey]*queue{}, routes: map[path]*route{}, windows: map[path]*window{},
 	}
 	e.stats.paths = map[path]*tally{}
 	e.gates = newGates(e)
@@ -321,19 +323,14 @@ func (e *Engine) endBatches(ctx context.Context) error {
 		}
 		e.control.mu.RLock()
 		b := e.control.batch[q.batch]
-		open := b != nil && b.ClosedAt.IsZero() && time.Since(b.CreatedAt) < maxBatchTime
+		// Another engine may have begun it a moment ago.
+		open := (b == nil || b.ClosedAt.IsZero()) && time.Since(madeAt(apns.ID(q.batch))) < maxBatchTime
 		e.control.mu.RUnlock()
 		if open {
 			continue
 		}
-		info, err := q.consumer.Info(ctx)
-		if err != nil {
+		if err := e.dropIfEmpty(ctx, q); err != nil {
 			return storeError(err)
-		}
-		if info.NumPending == 0 && info.NumAckPending == 0 {
-			if err := e.dropQueue(ctx, q); err != nil {
-				return storeError(err)
-			}
 		}
 	}
 	return nil

@@ -84,7 +84,7 @@ func (r *rig) again(receipt *Receipt, token string) {
 	unit, number := split(receipt.Message.First)
 	tm.first, tm.count, tm.accepted = number, 1, 1
 	parsed.number, parsed.round, parsed.attempts = number, 1, 1
-	c := chunk{path: path{"shop", environment, Normal}, unit: unit, templates: []template{tm}, targets: []target{parsed}}
+	c := chunk{path: path{"shop", environment, Normal}, unit: unit, at: time.Now().UnixMilli(), templates: []template{tm}, targets: []target{parsed}}
 	if err := r.putLater(r.t.Context(), receipt.Message.First, 1, c.append(nil), time.Now()); err != nil {
 		r.t.Fatal(err)
 	}

@@ -77,18 +77,16 @@ func (g *gates) wait(ctx context.Context, q *queue) bool {
 		if !shut {
 			return true
 		}
-		var timer <-chan time.Time
-		if left > 0 {
-			t := time.NewTimer(left)
-			defer t.Stop()
-			timer = t.C
+		if left == 0 {
+			left = time.Hour // or until something changes
 		}
+		t := time.NewTimer(left)
 		select {
 		case <-ctx.Done():
-			return false
 		case <-changed:
-		case <-timer:
+		case <-t.C:
 		}
+		t.Stop()
 	}
 	return false
 }
@@ -96,7 +94,8 @@ func (g *gates) wait(ctx context.Context, q *queue) bool {
 // shut reports whether a queue must not be read, and for how long at least; 0
 // means until something changes. g.mu is held.
 func (g *gates) shut(q *queue) (left time.Duration, shut bool) {
-	if g.engine.control.paused(q.app) || g.engine.app(q.app) == nil || !q.batch.IsZero() && g.engine.control.batchPaused(q.batch) {
+	app := g.engine.app(q.app)
+	if g.engine.control.paused(q.app) || app == nil || app.credential(q.environment) == nil || !q.batch.IsZero() && g.engine.control.batchPaused(q.batch) {
 		return 0, true
 	}
 	held := g.gates[gateKey{q.app, q.environment}]
@@ -108,6 +107,14 @@ func (g *gates) shut(q *queue) (left time.Duration, shut bool) {
 	}
 	left = time.Until(held.until)
 	return left, left > 0
+}
+
+// closed reports whether a queue must not be read now.
+func (g *gates) closed(q *queue) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, shut := g.shut(q)
+	return shut
 }
 
 // admit waits until n notifications of a queue may be sent by rate.
@@ -203,11 +210,11 @@ func (g *gates) notify() {
 
 // reset forgets what was held against apps whose credentials changed, and takes
 // over their rates.
-func (g *gates) reset(apps map[string]*appState) {
+func (g *gates) reset(apps map[string]*appState, generation uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for key := range g.gates {
-		if a := apps[key.app]; a == nil || a.generation == g.engine.generation {
+		if a := apps[key.app]; a == nil || a.generation == generation {
 			delete(g.gates, key)
 		}
 	}

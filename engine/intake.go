@@ -215,10 +215,23 @@ const (
 func (e *Engine) writeAlone(ctx context.Context, p path, s *submission) error {
 	w := e.newChunkWriter(ctx, chunk{path: p, unit: s.unit})
 	s.template.first, s.template.count = 0, uint32(s.count)
+	// Room for all of it is taken at once, so that it is not accepted in part.
+	size := 0
+	for i := range s.targets {
+		size += len(s.targets[i].token) + 8
+	}
+	if err := e.reserve(size + (1+len(s.targets)/maxChunk)*(len(s.template.payload)+writeCost)); err != nil {
+		return err
+	}
+	w.reserved = true
 	for i := range s.targets {
 		w.add(&s.template, &s.targets[i])
 	}
-	return w.close()
+	err := w.close()
+	if err != nil && w.written > 0 {
+		return fmt.Errorf("%w: %d of %d are on the log: %w", ErrStore, w.written, len(s.targets), err)
+	}
+	return err
 }
 
 // packer packs the messages of several callers into one chunk: group commit. One
@@ -303,7 +316,8 @@ func (p *packer) write() {
 
 // commit writes one chunk.
 func (p *packer) commit(list []*submission) error {
-	c := chunk{path: p.path, unit: newUnit(time.Now())}
+	now := time.Now()
+	c := chunk{path: p.path, unit: newUnit(now), at: now.UnixMilli()}
 	next := uint32(0)
 	for i, s := range list {
 		s.unit, s.first = c.unit, next
@@ -326,21 +340,21 @@ func (p *packer) commit(list []*submission) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.engine.store.put(ctx, q.subject, p.spare)
-	return err
+	return p.engine.put(ctx, q, p.spare)
 }
 
 // chunkWriter cuts notifications into chunks and writes several at a time. It is
 // for one goroutine.
 type chunkWriter struct {
-	engine *Engine
-	ctx    context.Context
-	chunk  chunk
-	size   int
-	at     *template // the template last added, by the caller's pointer
-	sendAt int64
-	slots  chan struct{}
-	writes sync.WaitGroup
+	engine   *Engine
+	ctx      context.Context
+	chunk    chunk
+	size     int
+	at       *template // the template last added, by the caller's pointer
+	sendAt   int64
+	reserved bool // there is room for everything
+	slots    chan struct{}
+	writes   sync.WaitGroup
 
 	mu      sync.Mutex
 	err     error
@@ -366,6 +380,9 @@ func (w *chunkWriter) add(tm *template, t *target) {
 		w.at, w.sendAt = tm, tm.sendAt
 		w.chunk.templates = append(w.chunk.templates, *tm)
 		w.size += len(tm.payload) + 64
+	}
+	if len(w.chunk.targets) == 0 {
+		w.chunk.at = time.Now().UnixMilli()
 	}
 	copied := *t
 	copied.template = uint32(len(w.chunk.templates) - 1)
@@ -400,8 +417,10 @@ func (w *chunkWriter) flush() {
 func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64, chunks int) error {
 	ctx, cancel := context.WithTimeout(w.ctx, storeTimeout)
 	defer cancel()
-	if err := w.engine.reserve(len(data)); err != nil {
-		return err
+	if !w.reserved {
+		if err := w.engine.reserve(len(data)); err != nil {
+			return err
+		}
 	}
 	if sendAt != 0 {
 		return w.engine.putLater(ctx, first, 0, data, time.UnixMilli(sendAt))
@@ -416,8 +435,7 @@ func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64, chunks int
 	if err != nil {
 		return err
 	}
-	_, err = w.engine.store.put(ctx, q.subject, data)
-	return err
+	return w.engine.put(ctx, q, data)
 }
 
 // failed returns the first error so far.

@@ -89,7 +89,7 @@ func (l *later) move(ctx context.Context, msg jetstream.Msg) error {
 	id := fmt.Sprintf("later.%d", meta.Sequence.Stream)
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if _, err := l.engine.store.put(ctx, q.subject, msg.Data(), jetstream.WithMsgID(id)); err != nil {
+	if err := l.engine.put(ctx, q, msg.Data(), jetstream.WithMsgID(id)); err != nil {
 		return err
 	}
 	return msg.Ack()

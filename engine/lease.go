@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,20 +32,22 @@ type lease struct {
 	window     *window
 	held       int // of the window
 
-	mu      sync.Mutex
-	msg     jetstream.Msg
-	open    int    // without a verdict
-	done    []bool // which targets have one
-	missing int    // given up without one: the chunk has to come again
-	section sectionWriter
-	again   []target // due again, with their times
-	dueAt   []time.Time
-	buried  []target
-	dead    []deadToken
-	began   time.Time // when section became non-empty
-	tally   tally     // of the verdicts in section
-	sent    int       // verdicts in section on what was handed to the client
-	unsaved int       // verdicts handed to the recorder and not yet on disk
+	mu        sync.Mutex
+	msg       jetstream.Msg
+	open      int    // without a verdict
+	done      []bool // which targets have one
+	missing   int    // given up without one: the chunk has to come again
+	section   sectionWriter
+	again     []target // due again, with their times
+	dueAt     []time.Time
+	buried    []target
+	dead      []deadToken
+	announced bool // that some are being sent is on the disk
+	ended     bool
+	began     time.Time // when section became non-empty
+	tally     tally     // of the verdicts in section
+	sent      int       // verdicts in section on what was handed to the client
+	unsaved   int       // verdicts handed to the recorder and not yet on disk
 }
 
 // delivery is one notification on its way.
@@ -110,16 +113,28 @@ func (e *Engine) take(ctx context.Context, q *queue, msg jetstream.Msg) {
 		l.giveBack(0)
 		return
 	}
+	// Much can have been decided while it waited for its turn.
+	n := len(todo)
+	todo = l.sortAgain(todo)
+	route.window.release(n - len(todo))
 	l.mu.Lock()
-	l.window, l.held = &route.window, len(todo)
+	l.window, l.held = route.window, len(todo)
 	l.mu.Unlock()
+	if len(todo) == 0 {
+		l.saveNow()
+		return
+	}
+	if e.gates.closed(q) {
+		l.giveBack(0)
+		return
+	}
 	if err := l.announce(ctx, todo); err != nil {
 		l.giveBack(troublePause)
 		return
 	}
 	l.prepare(todo)
 	if !route.hand(ctx, l.deliveries) {
-		l.giveBack(0)
+		l.unsent(l.deliveries)
 	}
 }
 
@@ -130,7 +145,7 @@ func (l *lease) park(ctx context.Context) {
 	q, err := e.queueFor(ctx, l.chunk.path, l.chunk.batchID())
 	if err == nil {
 		id := fmt.Sprintf("%s.%d", l.queue.name, l.seq)
-		_, err = e.store.put(ctx, q.subject, l.msg.Data(), jetstream.WithMsgID(id))
+		err = e.put(ctx, q, l.msg.Data(), jetstream.WithMsgID(id))
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -155,12 +170,12 @@ func (l *lease) sort(ctx context.Context) (todo []int, err error) {
 	now := time.Now()
 	var done map[uint32]roundState
 	before := ""
-	if l.number > 1 || c.accepted().Before(e.began) {
+	if l.number > 1 || l.seq <= l.queue.known {
 		before = "; an engine that ended may have sent it before"
 	}
-	if before != "" || c.targets[0].round > 0 {
+	if before != "" || c.targets[0].round > 0 || !l.queue.batch.IsZero() {
 		// Somebody may have worked on it before, or may be working on another copy
-		// of it now.
+		// of it now; a chunk that was moved to its batch's queue can have one.
 		if e.leases.overlap(l) {
 			return nil, errOtherCopy
 		}
@@ -177,10 +192,10 @@ func (l *lease) sort(ctx context.Context) (todo []int, err error) {
 		tm := &c.templates[t.template]
 		last, known := done[t.number]
 		switch {
-		case known && (last.state.Final() || last.round > t.round || last.round == t.round && last.state != Sending):
+		case known && (last.state.Final() || last.round > t.round || last.round == t.round && last.state == Retrying):
 			l.open--
 			l.done[i] = true // it has ended, be it by an older copy, or a later copy of it is on its way
-		case known && last.round == t.round && tm.dropUnknown:
+		case known && last.round == t.round && last.state == Sending && tm.dropUnknown:
 			// It was being sent when the process ended, and must not be doubled.
 			l.decided(i, t, now, &decision{state: Unknown, detail: "the engine ended before there was an answer"}, "", false)
 		case e.control.cancelled(c, t):
@@ -195,6 +210,28 @@ func (l *lease) sort(ctx context.Context) (todo []int, err error) {
 		}
 	}
 	return todo, nil
+}
+
+// sortAgain decides what was cancelled or expired while it waited, and returns the
+// rest.
+func (l *lease) sortAgain(todo []int) []int {
+	e, c := l.engine, l.chunk
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(todo, func(i int) bool {
+		t := &c.targets[i]
+		tm := &c.templates[t.template]
+		switch {
+		case e.control.cancelled(c, t):
+			l.decided(i, t, now, &decision{state: Cancelled, detail: "it was called back"}, "", false)
+		case !e.until(c, tm).After(now):
+			l.decided(i, t, now, &decision{state: Expired, detail: "its time was over before it could be sent", buried: e.lifetimeOver(tm)}, "", false)
+		default:
+			return false
+		}
+		return true
+	})
 }
 
 // until is when there is no point in sending any more.
@@ -235,6 +272,7 @@ func (l *lease) announce(ctx context.Context, todo []int) error {
 			w.add(l.chunk, t, now, &decision{state: Sending}, "", false)
 		}
 	}
+	l.announced = w.count > 0
 	l.mu.Unlock()
 	if w.count == 0 {
 		return nil
@@ -273,7 +311,11 @@ func (l *lease) settle(d *delivery, r *apns.Result) {
 		// what may have been sent, unless it must not be doubled.
 		_, unknown := errors.AsType[*apns.UnknownError](r.Err)
 		if !unknown || !tm.dropUnknown {
-			l.abandon(1)
+			if unknown {
+				l.abandon(1)
+			} else {
+				l.unsent([]delivery{{index: d.index}})
+			}
 			return
 		}
 	}
@@ -318,6 +360,31 @@ func (l *lease) decided(i int, t *target, now time.Time, d *decision, uniqueID s
 	l.tally.add(d)
 }
 
+// unsent notes that notifications were certainly not sent and get no verdict from
+// this lease. Where it was written down that they were about to be, it is taken
+// back, or they would be taken for sent.
+func (l *lease) unsent(list []delivery) {
+	now := time.Now()
+	l.mu.Lock()
+	for i := range list {
+		t := l.chunk.targets[list[i].index] // a copy
+		if l.announced && l.chunk.templates[t.template].dropUnknown {
+			if l.section.count == 0 {
+				l.began = now
+			}
+			t.attempts = 0 // of a state it had ended in: none
+			l.section.add(l.chunk, &t, now, &decision{state: Queued}, "", false)
+		}
+	}
+	l.open -= len(list)
+	l.missing += len(list)
+	over := l.open == 0
+	l.mu.Unlock()
+	if over {
+		l.saveNow()
+	}
+}
+
 // abandon notes that so many notifications get no verdict from this lease.
 func (l *lease) abandon(n int) {
 	l.mu.Lock()
@@ -349,14 +416,17 @@ func (l *lease) giveBack(after time.Duration) {
 	}
 }
 
-// end forgets the lease.
+// end forgets the lease; a second time it does nothing.
 func (l *lease) end() {
+	l.mu.Lock()
+	w, n, ended := l.window, l.held, l.ended
+	l.held, l.ended = 0, true
+	l.mu.Unlock()
+	if ended {
+		return
+	}
 	l.engine.leases.remove(l)
 	l.queue.leased.Add(-1)
-	l.mu.Lock()
-	w, n := l.window, l.held
-	l.held = 0
-	l.mu.Unlock()
 	if n > 0 {
 		w.release(n)
 	}
@@ -396,7 +466,9 @@ func (s *leases) add(l *lease) bool {
 func (s *leases) remove(l *lease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.held, leaseKey{l.queue, l.seq})
+	if key := (leaseKey{l.queue, l.seq}); s.held[key] == l {
+		delete(s.held, key)
+	}
 }
 
 func (s *leases) all() []*lease {

@@ -22,7 +22,7 @@ import (
 // table. The zero State stands for a notification that has none yet.
 var follows = map[State][]State{
 	0:         {Sending, Retrying, Accepted, Rejected, Expired, Cancelled, Unknown},
-	Sending:   {Retrying, Accepted, Rejected, Expired, Cancelled, Unknown},
+	Sending:   {Queued, Retrying, Accepted, Rejected, Expired, Cancelled, Unknown},
 	Retrying:  {Sending, Retrying, Accepted, Rejected, Expired, Cancelled, Unknown},
 	Rejected:  {Queued},
 	Expired:   {Queued},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,14 @@ type queue struct {
 	batch    BatchID // zero for an app's own queue
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
+
+	// known is the last chunk that was there when the queue was opened: somebody
+	// may have worked on those before.
+	known uint64
+
+	// writing keeps the queue from being dropped while something is written to it.
+	writing sync.RWMutex
+	dropped bool
 
 	leased   atomic.Int64  // chunks taken from it and not yet done
 	finished atomic.Uint64 // chunks done; purging is due when it has changed
@@ -115,6 +124,7 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 	if err != nil {
 		return nil, storeError(err)
 	}
+	q.known = q.stream.CachedInfo().State.LastSeq
 	if q.consumer, err = e.openConsumer(ctx, q.stream); err != nil {
 		return nil, storeError(err)
 	}
@@ -174,8 +184,43 @@ func (e *Engine) findQueues(ctx context.Context) error {
 	return streams.Err()
 }
 
-// dropQueue deletes the queue of a batch that is done.
-func (e *Engine) dropQueue(ctx context.Context, q *queue) error {
+// errDropped: the queue went while somebody was about to write to it.
+var errDropped = errors.New("the queue is gone")
+
+// put writes a chunk to a queue, and to the one that takes its place if it has
+// just been dropped.
+func (e *Engine) put(ctx context.Context, q *queue, data []byte, options ...jetstream.PublishOpt) error {
+	err := q.put(ctx, e.store, data, options...)
+	if errors.Is(err, errDropped) {
+		if q, err = e.queueFor(ctx, q.path, q.batch); err == nil {
+			err = q.put(ctx, e.store, data, options...)
+		}
+	}
+	return err
+}
+
+func (q *queue) put(ctx context.Context, s *store, data []byte, options ...jetstream.PublishOpt) error {
+	q.writing.RLock()
+	defer q.writing.RUnlock()
+	if q.dropped {
+		return errDropped
+	}
+	_, err := s.put(ctx, q.subject, data, options...)
+	return err
+}
+
+// dropIfEmpty deletes the queue of a batch that is done.
+func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
+	q.writing.Lock()
+	defer q.writing.Unlock()
+	info, err := q.consumer.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if info.NumPending > 0 || info.NumAckPending > 0 {
+		return nil
+	}
+	q.dropped = true
 	e.forgetQueue(q)
 	q.cancel()
 	if err := e.store.DeleteStream(ctx, q.name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -235,7 +235,12 @@ type retry struct {
 func (l *lease) retries() func(yield func(retry) bool) {
 	groups := map[int64][]target{}
 	for i, t := range l.again {
+		// Those that are due about the same time go together, or each round of
+		// retries would leave smaller chunks behind.
 		second := l.dueAt[i].Unix() + 1
+		if q := int64(time.Until(l.dueAt[i]) / time.Second / 8); q > 1 {
+			second += q - second%q
+		}
 		groups[second] = append(groups[second], t)
 	}
 	return func(yield func(retry) bool) {
@@ -253,7 +258,7 @@ func (l *lease) retries() func(yield func(retry) bool) {
 func (l *lease) saved(p part) {
 	l.mu.Lock()
 	l.unsaved -= p.verdicts
-	over := p.complete && l.unsaved == 0 && l.section.count == 0
+	over := p.complete && l.unsaved == 0 && l.section.count == 0 && !l.ended
 	missing := l.missing
 	msg := l.msg
 	// What has a verdict need not be held against the window any more.

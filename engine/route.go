@@ -19,7 +19,7 @@ type route struct {
 	path
 	generation uint64 // of the apps it was made from
 	client     *apns.Client
-	window     window
+	window     *window // the path's, whatever becomes of the route
 	feed       chan []delivery
 	closing    chan struct{} // takes nothing new
 	closed     sync.Once
@@ -30,6 +30,9 @@ type route struct {
 func (e *Engine) route(p path) (*route, error) {
 	e.routesMu.Lock()
 	defer e.routesMu.Unlock()
+	if e.sending.Err() != nil {
+		return nil, ErrClosed // nobody would end it
+	}
 	app := e.app(p.app)
 	if app == nil {
 		return nil, fmt.Errorf("there is no app %q", p.app)
@@ -45,8 +48,11 @@ func (e *Engine) route(p path) (*route, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.windows[p] == nil {
+		e.windows[p] = &window{limit: e.cfg.Window}
+	}
 	r := &route{
-		path: p, generation: app.generation, client: client, window: window{limit: e.cfg.Window},
+		path: p, generation: app.generation, client: client, window: e.windows[p],
 		feed: make(chan []delivery), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	if old != nil {
@@ -110,12 +116,12 @@ func (r *route) pass(list []delivery, yield func(*apns.Notification) bool) bool 
 	for i := range list {
 		l := list[i].lease
 		if i%64 == 0 && !l.valid(time.Now()) {
-			l.abandon(len(list) - i)
+			l.unsent(list[i:])
 			return true
 		}
 		if !yield(&list[i].n) {
 			// This one was taken and gets its outcome; the rest was not.
-			l.abandon(len(list) - i - 1)
+			l.unsent(list[i+1:])
 			return false
 		}
 	}
@@ -139,8 +145,11 @@ func (e *Engine) SetApps(apps []App) error {
 	var problems []error
 	next := map[string]*appState{}
 	providers := map[string]*auth.ProviderTokens{}
-	e.appsMu.Lock()
-	defer e.appsMu.Unlock()
+	e.settingApps.Lock() // one at a time
+	defer e.settingApps.Unlock()
+	e.appsMu.RLock()
+	current, generation := e.apps, e.generation+1
+	e.appsMu.RUnlock()
 	for i := range apps {
 		a := &apps[i]
 		if err := a.check(); err != nil {
@@ -151,13 +160,13 @@ func (e *Engine) SetApps(apps []App) error {
 			problems = append(problems, fmt.Errorf("engine: app %q is there twice", a.ID))
 			continue
 		}
-		state := &appState{App: *a, generation: e.generation + 1}
+		state := &appState{App: *a, generation: generation}
 		for _, environment := range []apns.Environment{apns.Production, apns.Sandbox} {
 			if err := state.provide(environment, providers); err != nil {
 				problems = append(problems, fmt.Errorf("engine: app %q, %s: %w", a.ID, environment, err))
 			}
 		}
-		if old := e.apps[a.ID]; old != nil && same(&old.App, a) {
+		if old := current[a.ID]; old != nil && same(&old.App, a) {
 			state = old // its connections stay
 		}
 		next[a.ID] = state
@@ -165,9 +174,19 @@ func (e *Engine) SetApps(apps []App) error {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
-	e.generation++
-	e.apps = next
-	e.gates.reset(next)
+	e.appsMu.Lock()
+	e.apps, e.generation = next, generation
+	e.appsMu.Unlock()
+	// Gates look at apps with their own lock held, so theirs comes first.
+	e.gates.reset(next, generation)
+	e.routesMu.Lock()
+	defer e.routesMu.Unlock()
+	for p, r := range e.routes {
+		if next[p.app] == nil || next[p.app].credential(p.environment) == nil {
+			r.retire()
+			delete(e.routes, p)
+		}
+	}
 	return nil
 }
 

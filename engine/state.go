@@ -138,8 +138,8 @@ func decide(a attempt) (d decision) {
 		case info.Action == apns.FixConfiguration:
 			d.blame, d.buried = blameTopic, true
 		}
-		if pause > 0 && e.RetryAfter > pause {
-			pause = e.RetryAfter
+		if pause > 0 {
+			pause = max(pause, e.RetryAfter)
 		}
 	case *apns.UnknownError:
 		d = decision{state: Unknown, counts: true, detail: text(e.Cause)}
@@ -167,7 +167,7 @@ func decide(a attempt) (d decision) {
 	if pause == 0 {
 		return d
 	}
-	d.state, d.retryAt = Retrying, a.now.Add(pause/2+rand.N(pause/2+1))
+	d.state, d.retryAt = Retrying, a.now.Add(pause+rand.N(pause/2+1))
 	if !d.retryAt.Before(a.until) {
 		d.state, d.buried, d.retryAt = Expired, true, time.Time{}
 	}

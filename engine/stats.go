@@ -149,7 +149,9 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 		}
 	}
 	e.appsMu.RLock()
-	for id := range e.apps {
+	apps := e.apps // replaced as a whole, never changed
+	e.appsMu.RUnlock()
+	for id := range apps {
 		a := AppStats{App: id, Holds: e.gates.holds(id)}
 		e.control.mu.RLock()
 		a.Control = e.control.pausedApp[id]
@@ -164,7 +166,6 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 		})
 		s.Apps = append(s.Apps, a)
 	}
-	e.appsMu.RUnlock()
 	slices.SortFunc(s.Apps, func(x, y AppStats) int { return strings.Compare(x.App, y.App) })
 	return s, nil
 }
