@@ -264,7 +264,13 @@ func (e *Engine) source(ctx context.Context, q *queue) {
 			return
 		}
 		fetch, cancel := context.WithTimeout(ctx, fetchWait)
-		batch, err := q.consumer.Fetch(fetchChunks, jetstream.FetchContext(fetch))
+		n := fetchChunks
+		if !e.store.embedded() {
+			// What waits for its turn here is not renewed, and another engine could
+			// take it over meanwhile.
+			n = 1
+		}
+		batch, err := q.consumer.Fetch(n, jetstream.FetchContext(fetch))
 		if err == nil {
 			for msg := range batch.Messages() {
 				e.take(ctx, q, msg)
