@@ -298,14 +298,33 @@ func (e *Engine) PaceBatch(ctx context.Context, id BatchID, perSecond float64) e
 	return e.changeBatch(ctx, id, func(b *BatchRecord) { b.Rate = perSecond })
 }
 
+// staleRead is the pause before something is read again that has to be there.
+const staleRead = 50 * time.Millisecond
+
+// knows reports whether there is a batch, as far as was heard.
+func (c *control) knows(id BatchID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.batch[id] != nil
+}
+
 // changeBatch changes a batch's record, over again if somebody else did so at the
 // same time.
 func (e *Engine) changeBatch(ctx context.Context, id BatchID, change func(*BatchRecord)) error {
 	key := strings.TrimPrefix(id.String(), batchPrefix)
+	c := e.control
 	for {
 		entry, err := e.control.batches.Get(ctx, key)
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			return ErrNotFound
+			if !c.knows(id) {
+				return ErrNotFound
+			}
+			// A replica has answered that lags behind.
+			pause(ctx, staleRead)
+			if ctx.Err() != nil {
+				return storeError(ctx.Err())
+			}
+			continue
 		} else if err != nil {
 			return storeError(err)
 		}

@@ -241,6 +241,10 @@ func (s *store) close() {
 // stream makes sure that a stream is there and as this version wants it.
 func (s *store) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
 	cfg.Storage, cfg.Replicas, cfg.MaxMsgSize = jetstream.FileStorage, s.replicas, maxLogMessage
+	// On a cluster any replica answers a direct read, also one that lags behind
+	// and does not have yet what was confirmed: a verdict that is not seen is a
+	// notification sent again.
+	cfg.AllowDirect = cfg.AllowDirect && s.embedded()
 	stream, err := s.CreateOrUpdateStream(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("engine: stream %s: %w", cfg.Name, err)
@@ -280,12 +284,16 @@ func storeError(err error) error {
 		if fullCodes[e.ErrorCode] {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
-		return err
+		if e.Code != 503 {
+			return err
+		}
+		// A cluster without a leader, for the moment.
+		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) {
+	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return err
