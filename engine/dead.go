@@ -103,36 +103,28 @@ func (e *Engine) openDead(ctx context.Context) (*deadTokens, error) {
 func (d *deadTokens) follow(ctx context.Context, ready func()) {
 	told := false
 	for from := uint64(1); ctx.Err() == nil; {
-		consumer, err := d.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
-			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 5 * time.Minute, Replicas: 1,
-		})
+		f, err := newFollower(ctx, d.stream, from)
 		for err == nil && ctx.Err() == nil {
+			most := followBatch
 			if !told {
 				var info *jetstream.ConsumerInfo
-				if info, err = consumer.Info(ctx); err == nil && info.NumPending == 0 {
+				if info, err = f.consumer.Info(ctx); err != nil {
+					break
+				}
+				if info.NumPending == 0 && info.Delivered.Consumer == f.taken {
 					told = true
 					ready()
 				}
+				// What is there comes at once; more would be waited for.
+				most = min(most, max(1, int(info.NumPending)))
 			}
-			var batch jetstream.MessageBatch
-			fetch, cancel := context.WithTimeout(ctx, fetchWait/4)
-			if batch, err = consumer.Fetch(followBatch, jetstream.FetchContext(fetch)); err == nil {
-				for msg := range batch.Messages() {
-					if meta, metaErr := msg.Metadata(); metaErr == nil {
-						from = meta.Sequence.Stream + 1
-					}
-					d.takeIn(msg.Data())
-					if !told {
-						break
-					}
-				}
-				err = batch.Error()
-			}
-			cancel()
-			err = ignoreEnd(err)
+			_, err = f.read(ctx, most, func(seq uint64, data []byte) error {
+				from = seq + 1
+				d.takeIn(data)
+				return nil
+			})
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errMissed) {
 			d.engine.log.Warn("the list of dead device tokens cannot be followed", "error", err)
 			pause(ctx, troublePause)
 		}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"aviso.example/apns"
@@ -137,33 +136,28 @@ func (l *ledger) saveCounts() error {
 	return nil
 }
 
-const (
-	// followBatch is how many verdict records are asked for at a time.
-	followBatch = 64
-	// saveCountsEvery is how often counts are written, which bounds what is
-	// counted again at the next start.
-	saveCountsEvery = 10 * time.Second
-)
+// saveCountsEvery is how often counts are written, which bounds what is counted
+// again at the next start.
+const saveCountsEvery = 10 * time.Second
 
 // follow takes in verdicts until ctx is done.
 func (l *ledger) follow(ctx context.Context) {
-	var consumer jetstream.Consumer
+	var f *follower
 	saved := time.Now()
 	for ctx.Err() == nil {
 		var err error
-		if consumer == nil {
-			consumer, err = l.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-				DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: l.position() + 1,
-				AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 5 * time.Minute, Replicas: 1,
-			})
+		if f == nil {
+			f, err = newFollower(ctx, l.stream, l.position()+1)
 		}
 		if err == nil {
-			err = l.read(ctx, consumer)
+			_, err = f.read(ctx, followBatch, l.takeIn)
 		}
 		if err != nil && ctx.Err() == nil {
-			l.engine.log.Warn("verdicts cannot be followed", "error", err)
-			consumer = nil
-			pause(ctx, troublePause)
+			f = nil
+			if !errors.Is(err, errMissed) {
+				l.engine.log.Warn("verdicts cannot be followed", "error", err)
+				pause(ctx, troublePause)
+			}
 		}
 		if time.Since(saved) > saveCountsEvery {
 			saved = time.Now()
@@ -172,34 +166,6 @@ func (l *ledger) follow(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// read takes in what comes within a while.
-func (l *ledger) read(ctx context.Context, consumer jetstream.Consumer) error {
-	ctx, cancel := context.WithTimeout(ctx, fetchWait/4)
-	defer cancel()
-	batch, err := consumer.Fetch(followBatch, jetstream.FetchContext(ctx))
-	if err != nil {
-		return ignoreEnd(err)
-	}
-	for msg := range batch.Messages() {
-		meta, err := msg.Metadata()
-		if err != nil {
-			return err
-		}
-		if err := l.takeIn(meta.Sequence.Stream, msg.Data()); err != nil {
-			return err
-		}
-	}
-	return ignoreEnd(batch.Error())
-}
-
-// ignoreEnd forgives a Fetch that ran out of time.
-func ignoreEnd(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
-		return nil
-	}
-	return err
 }
 
 // takeIn indexes and counts one record.
