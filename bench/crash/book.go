@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"aviso.example/apns"
 	"aviso.example/engine"
@@ -30,6 +31,7 @@ type request struct {
 	count  int
 	base   int // of its notifications in the book
 	answer answer
+	at     time.Time // of the answer
 
 	message engine.MessageID // of a message that was accepted
 	batchID engine.BatchID   // of a batch
@@ -41,6 +43,7 @@ type request struct {
 // notification is what the simulator saw of one.
 type notification struct {
 	id        apns.ID
+	first     int64 // when it was processed, in UNIX milliseconds
 	processed uint8
 	epoch     uint16 // of the engine that it was last processed for
 }
@@ -62,7 +65,18 @@ type book struct {
 	strange []string
 	dead    int // pushes to dead device tokens
 	seen    uint64
+	// gaps are the times in which nothing was processed, if they were long.
+	last time.Time
+	gaps []gap
 }
+
+type gap struct {
+	end  time.Time
+	took time.Duration
+}
+
+// longGap is from when on a gap is noted.
+const longGap = 200 * time.Millisecond
 
 type double struct{ before, now uint16 }
 
@@ -111,7 +125,7 @@ func (r *request) id(i int) apns.ID {
 func (b *book) end(r *request, a answer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r.answer = a
+	r.answer, r.at = a, time.Now()
 	if a == accepted {
 		b.accepted += r.count
 		b.ended += r.processed + r.deadCount()
@@ -187,10 +201,15 @@ func (b *book) take(p *sim.Push, epoch int) {
 	if !processed {
 		return
 	}
+	if took := p.Time.Sub(b.last); took > longGap && !b.last.IsZero() {
+		b.gaps = append(b.gaps, gap{p.Time, took})
+	}
+	b.last = p.Time
 	if n.processed > 0 {
 		b.doubles[r.base+i] = append(b.doubles[r.base+i], double{n.epoch, uint16(epoch)})
 	} else {
 		r.processed++
+		n.first = p.Time.UnixMilli()
 		if r.answer == accepted {
 			b.ended++
 		}

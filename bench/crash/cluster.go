@@ -1,3 +1,300 @@
 package main
 
-var clusterRows []*row
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// shortLease is engine.lease of the two servers where they fail, longLease
+	// the default, where the log does: it has to be longer than the log needs to
+	// agree on new leaders.
+	shortLease, longLease = 3 * time.Second, 30 * time.Second
+	// frozen is how long a process is stopped that comes back: well beyond the
+	// short lease, and beyond the log's own patience of some seconds.
+	frozen = 4 * shortLease
+	// clusterStart bounds the time until three log servers agree.
+	clusterStart = 40 * time.Second
+)
+
+var clusterRows = []*row{
+	{
+		name: "server killed", what: "one of the two `aviso serve` gets SIGKILL under load and is started again after 12 s, then the other one",
+		noted: "the other one takes over what was under way when the lease of 3 s has run out",
+		n:     60_000, shortN: 10_000, play1: clusterRow(shortLease, func(c *cluster) []failure {
+			return []failure{c.killEngine(0), c.killEngine(1)}
+		}),
+	},
+	{
+		name: "server stopped", what: "SIGSTOP for 12 s, then SIGCONT, one after the other",
+		noted: "it finds that its leases are over and sends nothing of what another has taken",
+		n:     60_000, shortN: 10_000, fullOnly: true, play1: clusterRow(shortLease, func(c *cluster) []failure {
+			return []failure{c.freeze("server 1", c.engines[0].process), c.freeze("server 2", c.engines[1].process)}
+		}),
+	},
+	{
+		name: "log server killed", what: "each of the three NATS servers gets SIGKILL under load and is started again after 12 s; the lease is 30 s",
+		noted: "two of three are enough",
+		n:     60_000, shortN: 10_000, fullOnly: true, play1: clusterRow(longLease, func(c *cluster) []failure {
+			return []failure{c.killNATS(0), c.killNATS(1), c.killNATS(2)}
+		}),
+	},
+	{
+		name: "log server cut off", what: "each of the three NATS servers is stopped (SIGSTOP) for 12 s: its connections stay open and nothing comes; the lease is 30 s",
+		noted: "the others agree on new leaders after some seconds",
+		n:     60_000, shortN: 10_000, fullOnly: true, play1: clusterRow(longLease, func(c *cluster) []failure {
+			return []failure{c.freeze("log server 1", c.nats[0].process), c.freeze("log server 2", c.nats[1].process), c.freeze("log server 3", c.nats[2].process)}
+		}),
+	},
+}
+
+// cluster is three log servers and two servers.
+type cluster struct {
+	*rig
+	lease   time.Duration
+	urls    string
+	nats    [3]*natsServer
+	engines [2]*server
+	configs [2]string
+}
+
+type natsServer struct {
+	*process
+	config, log string
+}
+
+// failure is something that happens, and how it is put right.
+type failure struct {
+	name         string
+	begin, after func() error
+}
+
+// freePorts returns ports that were free a moment ago.
+func freePorts(n int) (ports []int, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+func (c *cluster) startNATS(i int) error {
+	n := c.nats[i]
+	p, err := start("nats-server", n.log, exec.Command(c.o.nats, "-c", n.config))
+	if err != nil {
+		return err
+	}
+	p.watch(nil)
+	n.process = p
+	return nil
+}
+
+func (c *cluster) startEngine(i int) error {
+	s, err := serve(c.ctx, c.o, c.configs[i], filepath.Join(c.dir, fmt.Sprintf("aviso-%d.log", i+1)), 0, "--nats", c.urls)
+	if err != nil {
+		return err
+	}
+	c.engines[i] = s
+	c.res.Starts = append(c.res.Starts, s.took)
+	return nil
+}
+
+// listen tells the callers whom they can ask.
+func (c *cluster) listen() { c.load.at(c.engines[0].url, c.engines[1].url) }
+
+func (c *cluster) prepare() error {
+	ports, err := freePorts(6)
+	if err != nil {
+		return err
+	}
+	var urls, routes []string
+	for i := range 3 {
+		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", ports[i]))
+		routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", ports[3+i]))
+	}
+	c.urls = strings.Join(urls, ",")
+	for i := range c.nats {
+		c.nats[i] = &natsServer{config: filepath.Join(c.dir, fmt.Sprintf("nats-%d.conf", i+1)), log: filepath.Join(c.dir, fmt.Sprintf("nats-%d.log", i+1))}
+		if err := os.WriteFile(c.nats[i].config, fmt.Appendf(nil, `server_name: log-%d
+listen: 127.0.0.1:%d
+max_payload: 2MB
+jetstream { store_dir: %q, sync_interval: always }
+cluster { name: aviso, listen: 127.0.0.1:%d, routes: [%s] }
+`, i+1, ports[i], filepath.Join(c.dir, fmt.Sprintf("nats-%d", i+1)), ports[3+i], strings.Join(routes, ", ")), 0o600); err != nil {
+			return err
+		}
+		if err := c.startNATS(i); err != nil {
+			return err
+		}
+	}
+	for i := range c.engines {
+		if err := c.configure(filepath.Join(c.dir, fmt.Sprintf("data-%d", i+1)), fmt.Sprintf("  lease: %v\n", c.lease)); err != nil {
+			return err
+		}
+		c.configs[i] = filepath.Join(c.dir, fmt.Sprintf("aviso-%d.yaml", i+1))
+		if err := os.Rename(c.config, c.configs[i]); err != nil {
+			return err
+		}
+		// Three servers need a moment to agree.
+		var err error
+		if !c.until(clusterStart, func() bool { err = c.startEngine(i); return err == nil }) {
+			return err
+		}
+	}
+	return nil
+}
+
+// end kills whatever is left.
+func (c *cluster) end() {
+	for _, e := range c.engines {
+		if e != nil {
+			e.signal(syscall.SIGCONT)
+			e.kill()
+		}
+	}
+	for _, n := range c.nats {
+		if n != nil && n.process != nil {
+			n.signal(syscall.SIGCONT)
+			n.kill()
+		}
+	}
+}
+
+func (c *cluster) killEngine(i int) failure {
+	return failure{fmt.Sprintf("server %d killed", i+1), func() error { c.engines[i].kill(); return nil }, func() error {
+		if err := c.startEngine(i); err != nil {
+			return err
+		}
+		c.listen()
+		return nil
+	}}
+}
+
+func (c *cluster) killNATS(i int) failure {
+	return failure{fmt.Sprintf("log server %d killed", i+1), func() error { c.nats[i].kill(); return nil }, func() error { return c.startNATS(i) }}
+}
+
+func (c *cluster) freeze(name string, p *process) failure {
+	return failure{name + " stopped", func() error { p.signal(syscall.SIGSTOP); return nil }, func() error { p.signal(syscall.SIGCONT); return nil }}
+}
+
+func clusterRow(lease time.Duration, failures func(*cluster) []failure) func(*rig) error {
+	return func(r *rig) (err error) {
+		c := &cluster{rig: r, lease: lease}
+		defer c.end()
+		r.byTime = true
+		if err := c.prepare(); err != nil {
+			return err
+		}
+		// Failures last for a while, and what comes in meanwhile has to be judged.
+		r.load.most, r.load.pace = 10_000, 60*time.Millisecond
+		wait := frozen
+		if r.o.short {
+			r.load.pace, wait = 200*time.Millisecond, frozen/2
+		}
+		c.listen()
+		loading, stop := context.WithCancel(r.ctx)
+		var all sync.WaitGroup
+		all.Go(func() { r.load.run(loading, r.o.seed) })
+		defer all.Wait()
+		defer stop()
+		accepted := func() int { n, _ := r.book.progress(); return n }
+		list := failures(c)
+		for i, f := range list {
+			goal := r.n * (i + 1) / (len(list) + 1)
+			if !r.until(2*time.Minute, func() bool { return accepted() >= goal }) {
+				return errors.Join(context.Cause(r.ctx), errorf("before %s: %d of %d were accepted within two minutes; the log ends:\n%s", f.name, accepted(), goal, tail(filepath.Join(r.dir, "aviso-1.log"))))
+			}
+			began := time.Now()
+			r.ended()
+			if err := f.begin(); err != nil {
+				return err
+			}
+			r.say("%s at %d accepted", f.name, accepted())
+			r.until(wait, func() bool { return false })
+			if err := f.after(); err != nil {
+				return err
+			}
+			r.fails = append(r.fails, failed{f.name, began})
+		}
+		if !r.until(2*time.Minute, func() bool { return accepted() >= r.n }) {
+			return errorf("%d of %d were accepted within two minutes after everything was well; the log ends:\n%s", accepted(), r.n, tail(filepath.Join(r.dir, "aviso-1.log")))
+		}
+		stop()
+		all.Wait()
+		r.say("accepted %d", accepted())
+		r.res.Bound = r.res.Ends * 2 * lanes * window
+		r.settle(c.engines[0])
+		// The other one says the same.
+		other := &judge{book: r.book, ctx: r.ctx, http: newHTTP(), url: c.engines[1].url, res: &result{}, broken: r.broken}
+		finals := map[string]int{}
+		if err := other.all("/v1/deliveries?limit=1000", func(d *delivery) {
+			if d.Done {
+				finals[d.ID]++
+			}
+		}); err != nil {
+			return err
+		}
+		if len(finals) != r.finals {
+			r.broken("one server knows the ends of %d notifications, the other of %d", r.finals, len(finals))
+		}
+		r.takeOver()
+		if n := r.res.TwiceEnded; n > 0 {
+			r.res.note("%d notifications that two servers had have a verdict by each", n)
+		}
+		for i, e := range c.engines {
+			if err := e.stop(); err != nil {
+				r.broken("server %d: %v", i+1, err)
+			}
+		}
+		return nil
+	}
+}
+
+// failed is a failure that happened.
+type failed struct {
+	name string
+	at   time.Time
+}
+
+// takeOver says for each failure how long what had been accepted before it took
+// to be sent, and for how long nothing was sent at all.
+func (r *rig) takeOver() {
+	b := r.book
+	for i, f := range r.fails {
+		var longest, gap time.Duration
+		for _, q := range b.requests {
+			if q.answer != accepted || q.drop || q.at.After(f.at) {
+				continue
+			}
+			for k := range q.count {
+				if n := &b.notes[q.base+k]; n.processed > 0 {
+					longest = max(longest, time.UnixMilli(n.first).Sub(f.at))
+				}
+			}
+		}
+		end := time.Now()
+		if i+1 < len(r.fails) {
+			end = r.fails[i+1].at
+		}
+		for _, g := range b.gaps {
+			if g.end.After(f.at) && g.end.Before(end) {
+				gap = max(gap, g.took)
+			}
+		}
+		r.res.note("%s: what had been accepted before was sent %.1f s later at the latest, and for %.1f s nothing was sent at all", f.name, max(0, longest.Seconds()), gap.Seconds())
+	}
+}

@@ -41,7 +41,8 @@ type load struct {
 	// notification large.
 	batch int
 	bulky string
-	hold  atomic.Bool
+	// pace is what a caller waits between two requests.
+	pace time.Duration
 
 	broken   func(format string, args ...any)
 	refusals [600]atomic.Int64 // by status
@@ -66,11 +67,12 @@ func (l *load) run(ctx context.Context, seed uint64) {
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
 			for ctx.Err() == nil {
 				urls, _ := l.urls.Load().([]string)
-				if _, waiting := l.book.progress(); len(urls) == 0 || l.hold.Load() || waiting > l.most {
+				if _, waiting := l.book.progress(); len(urls) == 0 || waiting > l.most {
 					time.Sleep(2 * time.Millisecond)
 					continue
 				}
 				l.call(ctx, urls[random.IntN(len(urls))], random)
+				time.Sleep(l.pace)
 			}
 		})
 	}

@@ -67,6 +67,11 @@ type rig struct {
 
 	mu      sync.Mutex
 	borders []uint64 // the simulator's connections up to each end
+	// byTime says that several engines run, and that what came after an end is
+	// told by when it came.
+	byTime bool
+	fails  []failed
+	finals int // notifications with a final verdict
 }
 
 func (r *rig) broken(format string, args ...any) {
@@ -160,6 +165,9 @@ func (r *rig) drain() {
 func (r *rig) epoch(connection uint64) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.byTime {
+		return len(r.borders)
+	}
 	return sort.Search(len(r.borders), func(i int) bool { return connection <= r.borders[i] })
 }
 
@@ -248,9 +256,15 @@ func (r *rig) until(limit time.Duration, what func() bool) bool {
 // settle holds everything against each other, with an engine that is left alone.
 func (r *rig) settle(s *server) {
 	r.say("judging %d requests", len(r.book.requests))
-	j := &judge{book: r.book, ctx: r.ctx, http: newHTTP(), url: s.url, res: r.res, broken: r.broken}
+	j := &judge{book: r.book, ctx: r.ctx, http: newHTTP(), url: s.url, res: r.res, broken: r.broken, shared: r.byTime}
 	j.run(func() { r.drain() })
 	j.http.CloseIdleConnections()
+	for i := range j.fates {
+		if j.fates[i].finals > 0 {
+			r.finals++
+		}
+	}
+	r.finals += j.elsewhere
 }
 
 // told are faults after which the peer leaves no doubt what it processed.
