@@ -39,6 +39,13 @@ func main() {
 		}
 		return
 	}
+	if os.Getenv(bareVariable) != "" {
+		if err := serveBare(); err != nil {
+			fmt.Fprintln(os.Stderr, "bare server:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench-serve:", err)
 		os.Exit(1)
@@ -48,6 +55,7 @@ func main() {
 type options struct {
 	quick             bool
 	out, gorush, root string
+	only              string
 }
 
 func run(ctx context.Context) error {
@@ -56,6 +64,7 @@ func run(ctx context.Context) error {
 	flags.BoolVar(&o.quick, "quick", false, "a tenth of the notifications, and none that wait in millions")
 	flags.StringVar(&o.out, "o", "", "write the report to this file; empty means standard output only")
 	flags.StringVar(&o.gorush, "gorush", "", "measure this gorush binary too")
+	flags.StringVar(&o.only, "only", "", "measure only this way of handing in, as it is called in the report, and nothing else: to compare two builds, or to look at one with perf")
 	flags.StringVar(&o.root, "root", "..", "the repository")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
@@ -75,13 +84,19 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.costs(ctx, func() (subject, error) { return startAviso(ctx, binary, dir, apple) }); err != nil {
+	subjects, err := open(ctx, o, binary, dir, apple)
+	if err != nil {
 		return err
 	}
-	if o.gorush != "" {
-		if err := r.costs(ctx, func() (subject, error) { return startGorush(ctx, o.gorush, dir, apple) }); err != nil {
-			return err
-		}
+	err = r.costs(ctx, subjects)
+	for _, s := range subjects {
+		s.stop()
+	}
+	if err != nil {
+		return err
+	}
+	if o.only != "" {
+		return nil
 	}
 	if err := r.latencies(ctx, binary, dir, apple); err != nil {
 		return err
@@ -95,4 +110,34 @@ func run(ctx context.Context) error {
 		return nil
 	}
 	return os.WriteFile(filepath.Clean(o.out), []byte(text), 0o644)
+}
+
+// open starts everything that is compared.
+func open(ctx context.Context, o options, binary, dir string, apple *simulator) (list []subject, err error) {
+	defer func() {
+		if err != nil {
+			for _, s := range list {
+				s.stop()
+			}
+			list = nil
+		}
+	}()
+	ours, err := startAviso(ctx, binary, dir, apple)
+	if err != nil {
+		return list, err
+	}
+	list = append(list, ours)
+	nothing, err := startBare(ctx)
+	if err != nil {
+		return list, err
+	}
+	list = append(list, nothing)
+	if o.gorush == "" {
+		return list, nil
+	}
+	theirs, err := startGorush(ctx, o.gorush, dir, apple)
+	if err != nil {
+		return list, err
+	}
+	return append(list, theirs), nil
 }

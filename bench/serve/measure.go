@@ -21,6 +21,7 @@ import (
 type cost struct {
 	subject string
 	what    string
+	size    int
 	callers int
 	runs    []costRun
 }
@@ -86,53 +87,69 @@ func do(ctx context.Context, req *http.Request) error {
 	return err
 }
 
-// costs measures one server in all ways of handing in.
-func (r *report) costs(ctx context.Context, open func() (subject, error)) error {
-	const rounds = 3
-	ways := []struct {
-		size, callers, n int
-	}{{1, 64, 200_000}, {100, 16, 1_000_000}, {1000, 4, 2_000_000}, {0, 1, 2_000_000}}
-	s, err := open()
-	if err != nil {
-		return err
+// ways of handing in; size 0 is one long batch.
+var ways = []struct {
+	size, callers, n int
+}{{1, 64, 200_000}, {100, 16, 1_000_000}, {1000, 4, 2_000_000}, {0, 1, 2_000_000}}
+
+// can says whether a server can be given notifications in such portions.
+func can(s subject, size int) bool {
+	switch s.(type) {
+	case *bare:
+		return size == 1
+	case *gorush:
+		return size > 0
 	}
-	defer s.stop()
-	list := make([]*cost, len(ways))
+	return true
+}
+
+// costs measures all servers in all ways of handing in, by turns.
+func (r *report) costs(ctx context.Context, subjects []subject) error {
+	const rounds = 3
+	list := make(map[[2]int]*cost)
+	for i, way := range ways {
+		for j, s := range subjects {
+			c := &cost{subject: s.name(), what: fmt.Sprintf("%d a request", way.size), size: way.size, callers: way.callers}
+			if way.size == 0 {
+				c.what = "NDJSON"
+			}
+			if can(s, way.size) && (r.only == "" || r.only == c.what) {
+				list[[2]int{i, j}] = c
+				r.ways = append(r.ways, c)
+			}
+		}
+	}
 	for round := range rounds {
 		for i, way := range ways {
-			ours, isOurs := s.(*aviso)
-			if way.size == 0 && !isOurs {
-				continue
-			}
-			if list[i] == nil {
-				list[i] = &cost{subject: s.name(), what: fmt.Sprintf("%d a request", way.size), callers: way.callers}
+			for j, s := range subjects {
+				c := list[[2]int{i, j}]
+				if c == nil {
+					continue
+				}
+				n := r.scale(way.n)
+				if _, slow := s.(*gorush); slow {
+					n /= 10
+				}
+				one := func(ctx context.Context) error { return hammer(ctx, s, way.size, way.callers, n) }
+				ours, isOurs := s.(*aviso)
 				if way.size == 0 {
-					list[i].what = "NDJSON"
-				}
-				r.ways = append(r.ways, list[i])
-			}
-			n := r.scale(way.n)
-			if !isOurs {
-				n /= 10
-			}
-			one := func(ctx context.Context) error { return hammer(ctx, s, way.size, way.callers, n) }
-			if way.size == 0 {
-				one = func(ctx context.Context) error {
-					req, err := ours.batch(n)
-					if err != nil {
-						return err
+					one = func(ctx context.Context) error {
+						req, err := ours.batch(n)
+						if err != nil {
+							return err
+						}
+						return do(ctx, req)
 					}
-					return do(ctx, req)
 				}
-			}
-			run, err := measure(ctx, s, n, one)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", s.name(), list[i].what, err)
-			}
-			list[i].runs = append(list[i].runs, run)
-			r.log("%-12s %-16s round %d: %6.2f µs CPU, %8.0f a second", s.name(), list[i].what, round+1, run.perNotification(), run.perSecond())
-			if way.size == 1 && isOurs {
-				r.best = max(r.best, float64(n)/run.acceptedAfter.Seconds())
+				run, err := measure(ctx, s, n, one)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", s.name(), c.what, err)
+				}
+				c.runs = append(c.runs, run)
+				r.log("%-26s %-16s round %d: %6.2f µs CPU, %8.0f a second", s.name(), c.what, round+1, run.perNotification(), run.perSecond())
+				if way.size == 1 && isOurs {
+					r.best = max(r.best, float64(n)/run.acceptedAfter.Seconds())
+				}
 			}
 		}
 	}

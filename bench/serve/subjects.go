@@ -226,6 +226,8 @@ const gorushConfig = `core:
 log:
   access_level: "fatal"
   error_level: "fatal"
+android:
+  enabled: false
 ios:
   enabled: true
   key_path: "%s"
