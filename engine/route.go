@@ -49,7 +49,7 @@ func (e *Engine) route(p path) (*route, error) {
 		return nil, err
 	}
 	if e.windows[p] == nil {
-		e.windows[p] = &window{limit: e.cfg.Window}
+		e.windows[p] = newWindow(e.cfg.Window)
 	}
 	r := &route{
 		path: p, generation: app.generation, client: client, window: e.windows[p],
