@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"aviso.example/bench/lognodes"
 )
 
 const (
@@ -78,19 +78,6 @@ type failure struct {
 	begin, after func() error
 }
 
-// freePorts returns ports that were free a moment ago.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
-
 func (c *cluster) startNATS(i int) error {
 	n := c.nats[i]
 	p, err := start("nats-server", n.log, exec.Command(c.o.nats, "-c", n.config))
@@ -116,26 +103,13 @@ func (c *cluster) startEngine(i int) error {
 func (c *cluster) listen() { c.load.at(c.engines[0].url, c.engines[1].url) }
 
 func (c *cluster) prepare() error {
-	ports, err := freePorts(6)
+	nodes, err := lognodes.Write(c.dir)
 	if err != nil {
 		return err
 	}
-	var urls, routes []string
-	for i := range 3 {
-		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", ports[i]))
-		routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", ports[3+i]))
-	}
-	c.urls = strings.Join(urls, ",")
-	for i := range c.nats {
-		c.nats[i] = &natsServer{config: filepath.Join(c.dir, fmt.Sprintf("nats-%d.conf", i+1)), log: filepath.Join(c.dir, fmt.Sprintf("nats-%d.log", i+1))}
-		if err := os.WriteFile(c.nats[i].config, fmt.Appendf(nil, `server_name: log-%d
-listen: 127.0.0.1:%d
-max_payload: 2MB
-jetstream { store_dir: %q, sync_interval: always }
-cluster { name: aviso, listen: 127.0.0.1:%d, routes: [%s] }
-`, i+1, ports[i], filepath.Join(c.dir, fmt.Sprintf("nats-%d", i+1)), ports[3+i], strings.Join(routes, ", ")), 0o600); err != nil {
-			return err
-		}
+	c.urls = nodes.URLs
+	for i, config := range nodes.Configs {
+		c.nats[i] = &natsServer{config: config, log: filepath.Join(c.dir, fmt.Sprintf("nats-%d.log", i+1))}
 		if err := c.startNATS(i); err != nil {
 			return err
 		}

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"aviso.example/bench/lognodes"
 )
 
 const (
@@ -86,7 +88,7 @@ func run() (err error) {
 	}
 	list, section, command := rows, "crash", "make crash"
 	if *cluster {
-		if o.nats, err = build(ctx, o.dir, "nats-server", "github.com/nats-io/nats-server/v2"); err != nil {
+		if o.nats, err = build(ctx, o.dir, "nats-server", lognodes.Module); err != nil {
 			return err
 		}
 		list, section, command = clusterRows, "cluster", "make cluster"

@@ -79,9 +79,10 @@ func startBare(ctx context.Context) (*bare, error) {
 	return b, nil
 }
 
-func (b *bare) name() string   { return "net/http that does nothing" }
-func (b *bare) proc() *process { return b.process }
-func (b *bare) stop()          { b.process.end(syscall.SIGKILL) }
+func (b *bare) name() string       { return "net/http that does nothing" }
+func (b *bare) proc() *process     { return b.process }
+func (b *bare) others() []*process { return nil }
+func (b *bare) stop()              { b.process.end(syscall.SIGKILL) }
 
 func (b *bare) request(from, n int) (*http.Request, error) {
 	return (&aviso{url: b.url, key: strings.Repeat("k", 40)}).request(from, n)

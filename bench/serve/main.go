@@ -80,7 +80,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer apple.stop()
-	binary, err := buildAviso(ctx, o.root, dir)
+	binary, err := build(ctx, o.root, dir, "./cmd/aviso")
 	if err != nil {
 		return err
 	}
@@ -132,6 +132,11 @@ func open(ctx context.Context, o options, binary, dir string, apple *simulator) 
 		return list, err
 	}
 	list = append(list, nothing)
+	clustered, err := startCluster(ctx, o.root, binary, dir, apple)
+	if err != nil {
+		return list, err
+	}
+	list = append(list, clustered)
 	if o.gorush == "" {
 		return list, nil
 	}

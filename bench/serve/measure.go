@@ -28,7 +28,7 @@ type cost struct {
 
 type costRun struct {
 	n             int
-	cpu           time.Duration
+	cpu, others   time.Duration
 	took          time.Duration
 	acceptedAfter time.Duration // until the last request was answered
 }
@@ -131,10 +131,9 @@ func (r *report) costs(ctx context.Context, subjects []subject) error {
 					n /= 10
 				}
 				one := func(ctx context.Context) error { return hammer(ctx, s, way.size, way.callers, n) }
-				ours, isOurs := s.(*aviso)
 				if way.size == 0 {
 					one = func(ctx context.Context) error {
-						req, err := ours.batch(n)
+						req, err := s.(batcher).batch(n)
 						if err != nil {
 							return err
 						}
@@ -147,7 +146,7 @@ func (r *report) costs(ctx context.Context, subjects []subject) error {
 				}
 				c.runs = append(c.runs, run)
 				r.log("%-26s %-16s round %d: %6.2f µs CPU, %8.0f a second", s.name(), c.what, round+1, run.perNotification(), run.perSecond())
-				if way.size == 1 && isOurs {
+				if _, ours := s.(*aviso); ours && way.size == 1 {
 					r.best = max(r.best, float64(n)/run.acceptedAfter.Seconds())
 				}
 			}
@@ -156,7 +155,13 @@ func (r *report) costs(ctx context.Context, subjects []subject) error {
 	return nil
 }
 
+// batcher takes batches too.
+type batcher interface {
+	batch(n int) (*http.Request, error)
+}
+
 func (c costRun) perNotification() float64 { return c.cpu.Seconds() * 1e6 / float64(c.n) }
+func (c costRun) othersPer() float64       { return c.others.Seconds() * 1e6 / float64(c.n) }
 func (c costRun) perSecond() float64       { return float64(c.n) / c.took.Seconds() }
 
 // measure runs one way once, from the first request to the last verdict.
@@ -168,6 +173,10 @@ func measure(ctx context.Context, s subject, n int, hand func(context.Context) e
 		return run, err
 	}
 	cpu, err := s.proc().cpu()
+	if err != nil {
+		return run, err
+	}
+	others, err := cpuOf(s.others())
 	if err != nil {
 		return run, err
 	}
@@ -194,7 +203,9 @@ func measure(ctx context.Context, s subject, n int, hand func(context.Context) e
 	run.took = time.Since(began)
 	after, err := s.proc().cpu()
 	run.cpu = after - cpu
-	return run, err
+	othersAfter, err2 := cpuOf(s.others())
+	run.others = othersAfter - others
+	return run, errors.Join(err, err2)
 }
 
 // hammer hands in n notifications, each caller one request after the other.

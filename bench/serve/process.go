@@ -86,6 +86,24 @@ func (p *process) end(signal syscall.Signal) {
 	ended.Stop()
 }
 
+// ended says that it is over although nobody ended it.
+func (p *process) ended() bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	return err != nil || bytes.HasPrefix(data[bytes.LastIndexByte(data, ')')+1:], []byte(" Z"))
+}
+
+// cpuOf is the processor time of several together.
+func cpuOf(list []*process) (sum time.Duration, err error) {
+	for _, p := range list {
+		one, err := p.cpu()
+		if err != nil {
+			return 0, err
+		}
+		sum += one
+	}
+	return sum, nil
+}
+
 // cpu is the processor time a process has used.
 func (p *process) cpu() (time.Duration, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
@@ -150,13 +168,14 @@ func startSimulator(_ context.Context, dir string) (*simulator, error) {
 
 func (s *simulator) stop() { s.end(syscall.SIGTERM) }
 
-func buildAviso(ctx context.Context, root, dir string) (string, error) {
-	binary := filepath.Join(dir, "aviso")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/aviso")
-	cmd.Dir = root // a module of its own, with what the command needs
+// build makes a program in the versions of the repository's own module.
+func build(ctx context.Context, root, dir, path string) (string, error) {
+	binary := filepath.Join(dir, filepath.Base(path))
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, path)
+	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("building aviso: %w\n%s", err, out)
+		return "", fmt.Errorf("building %s: %w\n%s", path, err, out)
 	}
 	return binary, nil
 }
@@ -165,6 +184,8 @@ func buildAviso(ctx context.Context, root, dir string) (string, error) {
 type subject interface {
 	name() string
 	proc() *process
+	// others are processes of its own besides.
+	others() []*process
 	// request makes the request for so many notifications, the first of which
 	// goes to device number from.
 	request(from, n int) (*http.Request, error)
@@ -186,7 +207,7 @@ func freePort() (string, error) {
 // waitFor asks until it answers with 200.
 func waitFor(ctx context.Context, p *process, url string) (time.Duration, error) {
 	began := time.Now()
-	for ctx.Err() == nil && time.Since(began) < startWithin {
+	for ctx.Err() == nil && time.Since(began) < startWithin && !p.ended() {
 		resp, err := http.Get(url)
 		if err == nil {
 			resp.Body.Close()

@@ -28,14 +28,28 @@ func (r *report) render() string {
 	line("| machine | %s, %d cores |", cpuModel(), runtime.NumCPU())
 	line("| Go | %s |\n", strings.TrimPrefix(runtime.Version(), "go"))
 	line("## Cost\n")
-	line("| server | handed in as | callers | CPU per notification, µs | settled per second | notifications |")
-	line("|---|---|---:|---:|---:|---:|")
+	line("| handed in as | callers | server | CPU per notification, µs | of aviso serve's | log servers' CPU, µs | settled per second | notifications |")
+	line("|---|---:|---|---:|---:|---:|---:|---:|")
 	for _, c := range r.ways {
 		cpu, rate := c.of(costRun.perNotification), c.of(costRun.perSecond)
-		line("| %s | %s | %d | **%.2f** [%.2f–%.2f] | %.0f | %d × %d |", c.subject, c.what, c.callers, cpu[1], cpu[0], cpu[2], rate[1], len(c.runs), c.runs[0].n)
+		ratio, others := "", ""
+		if c.subject != ownName {
+			for _, ours := range r.ways {
+				if ours.subject == ownName && ours.size == c.size {
+					ratio = fmt.Sprintf("%.2g ×", cpu[1]/ours.of(costRun.perNotification)[1])
+				}
+			}
+		}
+		if other := c.of(costRun.othersPer)[1]; other > 0 {
+			others = fmt.Sprintf("%.2f", other)
+		}
+		line("| %s | %d | %s | **%.2f** [%.2f–%.2f] | %s | %s | %.0f | %d × %d |",
+			c.what, c.callers, c.subject, cpu[1], cpu[0], cpu[2], ratio, others, rate[1], len(c.runs), c.runs[0].n)
 	}
-	line("\nMedian of interleaved runs, with least and most. A server answers 202 when a message is on disk; gorush,")
-	line("where it was measured, when it is in memory.\n")
+	line("\nMedian of interleaved runs, with least and most; all servers run all the time, and one at a time has work.")
+	line("`aviso serve` answers 202 when a message is on disk, on a cluster when two of three nats-servers have it on")
+	line("theirs; gorush, where it was measured, when it is in memory. *net/http that does nothing* reads the same")
+	line("requests and answers as long a text at once: what no server on it can go below.\n")
 	line("## Latency\n")
 	line("Single messages, arriving by the clock whether the server keeps up or not, at a share of the most that 64")
 	line("callers got accepted (%.0f a second). Accepting is measured from when a request was due; a verdict from", r.best)

@@ -31,6 +31,9 @@ var devices = func() (list []string) {
 
 func device(i int) string { return devices[i%deviceCount] }
 
+// ownName is what the others are compared with.
+const ownName = "aviso serve"
+
 // aviso is our server.
 type aviso struct {
 	process *process
@@ -54,15 +57,15 @@ apps:
 `
 
 // startAviso starts it in a new folder.
-func startAviso(ctx context.Context, binary, dir string, apple *simulator) (*aviso, error) {
+func startAviso(ctx context.Context, binary, dir string, apple *simulator, flags ...string) (*aviso, error) {
 	data, err := os.MkdirTemp(dir, "data-")
 	if err != nil {
 		return nil, err
 	}
-	return startAvisoIn(ctx, binary, data, apple)
+	return startAvisoIn(ctx, binary, data, apple, flags...)
 }
 
-func startAvisoIn(ctx context.Context, binary, data string, apple *simulator) (*aviso, error) {
+func startAvisoIn(ctx context.Context, binary, data string, apple *simulator, flags ...string) (*aviso, error) {
 	addr, err := freePort()
 	if err != nil {
 		return nil, err
@@ -74,7 +77,7 @@ func startAvisoIn(ctx context.Context, binary, data string, apple *simulator) (*
 	}
 	s := &aviso{url: "http://" + addr, dir: data}
 	var out io.Reader
-	if s.process, out, err = start(exec.Command(binary, "serve", "--config", config)); err != nil {
+	if s.process, out, err = start(exec.Command(binary, append([]string{"serve", "--config", config}, flags...)...)); err != nil {
 		return nil, err
 	}
 	go io.Copy(io.Discard, out)
@@ -87,9 +90,10 @@ func startAvisoIn(ctx context.Context, binary, data string, apple *simulator) (*
 	return s, err
 }
 
-func (s *aviso) name() string   { return "aviso serve" }
-func (s *aviso) proc() *process { return s.process }
-func (s *aviso) stop()          { s.process.end(syscall.SIGTERM); os.RemoveAll(s.dir) }
+func (s *aviso) name() string       { return ownName }
+func (s *aviso) proc() *process     { return s.process }
+func (s *aviso) others() []*process { return nil }
+func (s *aviso) stop()              { s.process.end(syscall.SIGTERM); os.RemoveAll(s.dir) }
 
 func (s *aviso) newRequest(method, path, contentType string, body io.Reader) (*http.Request, error) {
 	r, err := http.NewRequest(method, s.url+path, body)
@@ -273,8 +277,9 @@ func startGorush(ctx context.Context, binary, dir string, apple *simulator) (*go
 	return g, nil
 }
 
-func (g *gorush) name() string   { return "gorush" }
-func (g *gorush) proc() *process { return g.process }
+func (g *gorush) name() string       { return "gorush" }
+func (g *gorush) proc() *process     { return g.process }
+func (g *gorush) others() []*process { return nil }
 func (g *gorush) stop() {
 	g.process.end(syscall.SIGKILL)
 	g.proxy.Close()
