@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,11 +26,19 @@ type deadTokens struct {
 	engine *Engine
 	stream jetstream.Stream
 
-	mu    sync.RWMutex
-	table map[uint64]uint32 // UNIX seconds, by deadKey
-	guard map[gateKey]*guard
+	// A device token is dead if it died at or after the last registration that
+	// is known to have come after a death. Both only grow, so it does not matter
+	// in which order, or how often, what is on the log is taken in.
+	mu      sync.RWMutex
+	table   map[uint64]uint32 // when the dead ones died, in UNIX seconds, by deadKey
+	revived map[uint64]uint32 // when those that came back were registered
+	guard   map[gateKey]*guard
+	// unwritten came back and are not on the log yet.
+	unwritten map[gateKey][]deadToken
 }
 
+// deadToken is an entry of the log: a device token and since when it is dead or,
+// in a record of the revived, when it was registered again.
 type deadToken struct {
 	token []byte
 	since time.Time
@@ -41,9 +51,9 @@ type DeadToken struct {
 	App         string
 	Environment apns.Environment
 	DeviceToken string
-	// Since is APNs's timestamp.
+	// Since is APNs's timestamp or, with Revived, when it was registered again.
 	Since time.Time
-	// Revived: the app registered it again since, so it is sent to again.
+	// Revived: the app registered it again, so it is sent to again.
 	Revived bool
 	// Doubtful: it came while so many were called dead that nobody should
 	// delete anything before looking; it is sent to as before.
@@ -58,6 +68,10 @@ const (
 	guardShare = 0.3
 	// guardLeast is how many dead device tokens are believed in any case.
 	guardLeast = 200
+
+	// maxRevived bounds a record of the revived; so many of the longest device
+	// tokens there are fit into a message of the log.
+	maxRevived = maxChunk / 2
 
 	deadFormat   = 1
 	deadRevived  = 1
@@ -90,7 +104,7 @@ func deadKey(app string, environment apns.Environment, token []byte) uint64 {
 }
 
 func (e *Engine) openDead(ctx context.Context) (*deadTokens, error) {
-	d := &deadTokens{engine: e, table: map[uint64]uint32{}, guard: map[gateKey]*guard{}}
+	d := &deadTokens{engine: e, table: map[uint64]uint32{}, revived: map[uint64]uint32{}, guard: map[gateKey]*guard{}, unwritten: map[gateKey][]deadToken{}}
 	var err error
 	d.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
 		Name: streamDead, Subjects: []string{subjectDead + "*"}, Retention: jetstream.LimitsPolicy,
@@ -99,7 +113,7 @@ func (e *Engine) openDead(ctx context.Context) (*deadTokens, error) {
 	return d, err
 }
 
-// load reads the list into memory.
+// follow reads the list into memory, and what comes to it.
 func (d *deadTokens) follow(ctx context.Context, ready func()) {
 	told := false
 	for from := uint64(1); ctx.Err() == nil; {
@@ -161,16 +175,24 @@ func (d *deadTokens) takeIn(data []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := readDead(data, func(app string, environment apns.Environment, flags byte, t deadToken) {
-		key := deadKey(app, environment, t.token)
+		key, at := deadKey(app, environment, t.token), uint32(t.since.Unix())
 		switch {
 		case flags&deadRevived != 0:
-			delete(d.table, key)
-		case flags&deadDoubtful == 0:
-			d.table[key] = uint32(t.since.Unix())
+			d.revive(key, at)
+		case flags&deadDoubtful == 0 && at >= d.revived[key]:
+			d.table[key] = max(at, d.table[key])
 		}
 	})
 	if err != nil {
 		d.engine.log.Error("an entry of the list of dead device tokens cannot be read", "error", err)
+	}
+}
+
+// revive takes in that a device token was registered; d.mu is held.
+func (d *deadTokens) revive(key uint64, registered uint32) {
+	d.revived[key] = max(registered, d.revived[key])
+	if since, dead := d.table[key]; dead && since < registered {
+		delete(d.table, key)
 	}
 }
 
@@ -239,27 +261,41 @@ func (d *deadTokens) size() int {
 }
 
 // suppressed reports whether a device token is known to be dead. One that was
-// registered again since is revived.
+// registered again since is revived, which the recorder writes down before the
+// verdict on its notification; if that is lost, the next one does it again.
 func (e *Engine) suppressed(c *chunk, t *target) bool {
-	since := e.dead.since(c.app, c.environment, t.token)
+	d := e.dead
+	since := d.since(c.app, c.environment, t.token)
 	if since.IsZero() {
 		return false
 	}
-	if t.registered > since.Unix() {
-		e.dead.mu.Lock()
-		delete(e.dead.table, deadKey(c.app, c.environment, t.token))
-		e.dead.mu.Unlock()
-		app, environment, token := c.app, c.environment, append([]byte(nil), t.token...)
-		// If this write is lost, the next notification to the device does it
-		// again.
-		e.background.Go(func() {
-			if err := e.dead.write(e.hard, app, environment, deadRevived, []deadToken{{token, since}}); err != nil && e.hard.Err() == nil {
-				e.log.Warn("a device token that is alive again could not be noted", "error", err)
-			}
-		})
-		return false
+	if t.registered <= since.Unix() {
+		return true
 	}
-	return true
+	// Nobody can have registered it after this moment, and a date in the far
+	// future must not keep it from ever being dead again.
+	registered := max(min(t.registered, time.Now().Unix()), since.Unix()+1)
+	key := gateKey{c.app, c.environment}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.revive(deadKey(c.app, c.environment, t.token), uint32(registered))
+	d.unwritten[key] = append(d.unwritten[key], deadToken{bytes.Clone(t.token), time.Unix(registered, 0)})
+	return false
+}
+
+// before returns the writes about those that came back, and forgets them.
+func (d *deadTokens) before() (writes []func(context.Context) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, all := range d.unwritten {
+		for list := range slices.Chunk(all, maxRevived) {
+			writes = append(writes, func(ctx context.Context) error {
+				return d.write(ctx, key.app, key.environment, deadRevived, list)
+			})
+		}
+	}
+	clear(d.unwritten)
+	return writes
 }
 
 // dropsDeviceToken applies Apple's rule: 410, with a timestamp newer than the

@@ -109,6 +109,7 @@ func (r *recorder) commit(ctx context.Context) bool {
 	if len(record) > 1 {
 		records = append(records, appendSum(record))
 	}
+	first = append(first, r.engine.dead.before()...)
 	if !r.together(ctx, first) {
 		return false
 	}

@@ -15,7 +15,7 @@ type DeadToken struct {
 	App         string    `json:"app"`
 	Environment string    `json:"environment" enum:"production,sandbox"`
 	DeviceToken string    `json:"device_token"`
-	Since       time.Time `json:"since" doc:"APNs's timestamp: delete the device token unless it was registered later."`
+	Since       time.Time `json:"since" doc:"APNs's timestamp: delete the device token unless it was registered later. With revived it is when it was registered again."`
 	Revived     bool      `json:"revived,omitempty" doc:"It was registered again since, and is sent to again: do not delete it."`
 	Doubtful    bool      `json:"doubtful,omitempty" doc:"So many were called dead at once that somebody should look before deleting anything. It is sent to as before."`
 }
