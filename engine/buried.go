@@ -61,9 +61,9 @@ func (e *Engine) eachBuried(ctx context.Context, app string, after uint64, each 
 	if err != nil {
 		return storeError(err)
 	}
-	subject := subjectBuried + "*"
-	if app != "" {
-		subject = subjectBuried + app
+	subject := appSubject(subjectBuried, app)
+	if subject == "" {
+		return nil
 	}
 	for seq := after + 1; ; {
 		msg, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))

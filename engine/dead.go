@@ -311,30 +311,49 @@ func (e *Engine) dropsDeviceToken(t *target, d *decision) bool {
 
 // DeadTokens lists the feed of dead device tokens after a cursor, oldest first,
 // at most limit of them and a few more, since one cursor can stand for several.
-// An empty app means all.
-func (e *Engine) DeadTokens(ctx context.Context, app string, after uint64, limit int) (list []DeadToken, err error) {
-	info, err := e.dead.stream.Info(ctx)
-	if err != nil {
-		return nil, storeError(err)
+// An empty app means all. next is the cursor to go on with, now or later.
+func (e *Engine) DeadTokens(ctx context.Context, app string, after uint64, limit int) (list []DeadToken, next uint64, err error) {
+	// The log finds an app's entries by their subject: those of others between
+	// them cost nothing.
+	subject := appSubject(subjectDead, app)
+	if subject == "" {
+		return nil, after, nil
 	}
-	for seq := max(after+1, info.State.FirstSeq); seq <= info.State.LastSeq && len(list) < limit && info.State.Msgs > 0; seq++ {
-		msg, err := e.dead.stream.GetMsg(ctx, seq)
+	next = after
+	// Every message counts, also one that cannot be read, so that a page ends.
+	for looked := 0; looked < limit && len(list) < limit; looked++ {
+		msg, err := e.dead.stream.GetMsg(ctx, next+1, jetstream.WithGetMsgSubject(subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
+			break
 		} else if err != nil {
-			return nil, storeError(err)
+			return nil, after, storeError(err)
 		}
+		next = msg.Sequence
+		var entries []DeadToken
 		err = readDead(msg.Data, func(a string, environment apns.Environment, flags byte, t deadToken) {
-			if app == "" || a == app {
-				list = append(list, DeadToken{
-					Cursor: seq, App: a, Environment: environment, DeviceToken: hexText(t.token), Since: t.since.UTC(),
-					Revived: flags&deadRevived != 0, Doubtful: flags&deadDoubtful != 0,
-				})
-			}
+			entries = append(entries, DeadToken{
+				Cursor: next, App: a, Environment: environment, DeviceToken: hexText(t.token), Since: t.since.UTC(),
+				Revived: flags&deadRevived != 0, Doubtful: flags&deadDoubtful != 0,
+			})
 		})
 		if err != nil {
-			return nil, err
+			// It must not hide what comes after it.
+			e.log.Error("an entry of the list of dead device tokens cannot be read", "sequence", next, "error", err)
+			continue
 		}
+		list = append(list, entries...)
 	}
-	return list, nil
+	return list, next, nil
+}
+
+// appSubject is the subject of an app's messages, or of all apps' for none; empty
+// if there can be no such app: a wildcard must not be taken for its name.
+func appSubject(prefix, app string) string {
+	switch {
+	case app == "":
+		return prefix + "*"
+	case !appID.MatchString(app):
+		return ""
+	}
+	return prefix + app
 }

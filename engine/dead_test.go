@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -120,5 +122,60 @@ func testRegisteredInTheFuture(t *testing.T) {
 	dies(time.Now())
 	if d := r.only(r.submit(hello(), Target{DeviceToken: device(1)})); !d.Suppressed {
 		t.Errorf("%+v", d)
+	}
+}
+
+// A page of the feed asks the log for as many messages as it may give, however
+// many of other apps lie between, and none that cannot be read stops it.
+func TestDeadTokensPages(t *testing.T) { virtually(t, testDeadTokensPages) }
+
+func testDeadTokensPages(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple, func(cfg *Config) { cfg.Logger = slog.New(slog.DiscardHandler) })
+	put := func(app string, token byte) {
+		t.Helper()
+		if err := r.dead.write(t.Context(), app, apns.Sandbox, 0, []deadToken{{[]byte{token}, time.Now()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("shop", 1)
+	for range 500 {
+		put("other", 0)
+	}
+	if _, err := r.store.put(t.Context(), subjectDead+"shop", []byte("damaged")); err != nil {
+		t.Fatal(err)
+	}
+	put("shop", 2)
+	put("shop", 3)
+	asked := r.store.conn.Stats().OutMsgs
+	var got []string
+	pages, after := 0, uint64(0)
+	for {
+		list, next, err := r.DeadTokens(t.Context(), "shop", after, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next == after {
+			break
+		}
+		for _, d := range list {
+			got = append(got, d.DeviceToken)
+		}
+		pages, after = pages+1, next
+	}
+	if !slices.Equal(got, []string{"01", "02", "03"}) || pages != 2 {
+		t.Errorf("%v on %d pages", got, pages)
+	}
+	for _, app := range []string{"*", ">", "sh op", "none"} {
+		if list, next, err := r.DeadTokens(t.Context(), app, 0, 2); len(list) > 0 || next != 0 || err != nil {
+			t.Errorf("app %q: %v, %d, %v", app, list, next, err)
+		}
+		if list, err := r.DeadLetters(t.Context(), app, 0, 2); len(list) > 0 || err != nil {
+			t.Errorf("app %q: %v, %v", app, list, err)
+		}
+	}
+	// Those who follow the log ask for something now and then, too.
+	if asked = r.store.conn.Stats().OutMsgs - asked; asked > 50 {
+		t.Errorf("the log was asked %d times", asked)
 	}
 }

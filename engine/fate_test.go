@@ -236,7 +236,7 @@ func testSuppression(t *testing.T) {
 	if d := r.only(r.submit(hello(), Target{DeviceToken: device(1)})); d.State != Accepted {
 		t.Errorf("%+v", d)
 	}
-	feed, err := r.DeadTokens(t.Context(), "shop", 0, 10)
+	feed, _, err := r.DeadTokens(t.Context(), "shop", 0, 10)
 	if err != nil || len(feed) != 2 || feed[0].DeviceToken != device(1) || feed[0].Revived || !feed[1].Revived {
 		t.Errorf("%+v, %v", feed, err)
 	}

@@ -97,15 +97,17 @@ func (a *API) listDeadTokens(ctx context.Context, in *listDeadTokens) (*page[Dea
 	if p := deadCursor.read("after", in.After, &after); p != nil {
 		return nil, p
 	}
-	list, err := a.engine.DeadTokens(ctx, in.App, after, in.Limit)
+	list, next, err := a.engine.DeadTokens(ctx, in.App, after, in.Limit)
 	if err != nil {
 		return nil, a.problemOf(ctx, err, "dead device token", false)
 	}
-	out := &page[DeadTokens]{Body: DeadTokens{DeadTokens: make([]DeadToken, 0, len(list)), Next: in.After}}
+	out := &page[DeadTokens]{Body: DeadTokens{DeadTokens: make([]DeadToken, 0, len(list))}}
+	if next > 0 {
+		out.Body.Next = deadCursor.text(next)
+	}
 	for i := range list {
 		t := &list[i]
 		out.Body.DeadTokens = append(out.Body.DeadTokens, DeadToken{t.App, t.Environment.String(), t.DeviceToken, t.Since, t.Revived, t.Doubtful})
-		out.Body.Next = deadCursor.text(t.Cursor)
 	}
 	return out, nil
 }
