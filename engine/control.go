@@ -267,8 +267,14 @@ func (e *Engine) setApp(ctx context.Context, app string, a AppControl) error {
 }
 
 // CancelMessage calls a message back: notifications of it that have not been
-// handed to APNs end as Cancelled.
+// handed to APNs end as Cancelled. ErrNotFound means that there is no such
+// message, or that nothing is known of it any more.
 func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
+	// What is written here is kept, and looked at for every chunk, for months;
+	// whoever makes ids up must not add to it.
+	if _, err := e.Message(ctx, id); err != nil {
+		return err
+	}
 	key := strings.TrimPrefix(id.String(), messagePrefix)
 	if _, err := e.control.cancels.Put(ctx, key, []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
 		return storeError(err)

@@ -113,7 +113,7 @@ func ParseMessageID(s string) (m MessageID, err error) {
 	m.Count = 1
 	if len(b) > 16 {
 		count, n := binary.Uvarint(b[16:])
-		if n != len(b)-16 || count == 1 || count == 0 || count > maxUnit {
+		if n != len(b)-16 || count == 1 || count == 0 || count > maxTargets {
 			return m, errMessageID
 		}
 		m.Count = int(count)

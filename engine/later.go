@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,32 +107,37 @@ func (e *Engine) returnTo(ctx context.Context, c *chunk) (*queue, error) {
 	return e.queueFor(ctx, c.path, BatchID{})
 }
 
-// waiting returns the scheduled chunk that holds a notification, or nil. A retry
-// is told by its verdict and not looked for here.
-func (l *later) waiting(ctx context.Context, id apns.ID) (*chunk, error) {
-	unit, number := split(id)
+// waiting returns a scheduled chunk of a unit, of those that can hold the
+// notifications from first to last, or nil. Retries are told by their verdicts and
+// not looked for here.
+func (l *later) waiting(ctx context.Context, unit apns.ID, first, last uint32, has func(*chunk) bool) (*chunk, error) {
 	info, err := l.stream.Info(ctx, jetstream.WithSubjectFilter(subjectLater+unit.String()+".*.0"))
 	if err != nil {
 		return nil, storeError(err)
 	}
-	// Of the unit's chunks, it is in the last one that begins at or before it.
-	best, subject := int64(-1), ""
+	var begins []uint64
 	for s := range info.State.Subjects {
 		parts := strings.Split(strings.TrimPrefix(s, subjectLater), ".")
-		if first, err := strconv.ParseInt(parts[1], 10, 64); err == nil && first <= int64(number) && first > best {
-			best, subject = first, s
+		if begin, err := strconv.ParseUint(parts[1], 10, 32); err == nil && begin <= uint64(last) {
+			begins = append(begins, begin)
 		}
 	}
-	if best < 0 {
-		return nil, nil
+	slices.Sort(begins)
+	for i, begin := range begins {
+		if i+1 < len(begins) && begins[i+1] <= uint64(first) {
+			continue // it ends before them
+		}
+		msg, err := l.stream.GetLastMsgForSubject(ctx, fmt.Sprintf("%s%s.%d.0", subjectLater, unit, begin))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // it has just become due
+		} else if err != nil {
+			return nil, storeError(err)
+		}
+		if c, err := parseChunk(msg.Data); err != nil || has(c) {
+			return c, err
+		}
 	}
-	msg, err := l.stream.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil // it has just become due
-	} else if err != nil {
-		return nil, storeError(err)
-	}
-	return parseChunk(msg.Data)
+	return nil, nil
 }
 
 // maxDue bounds the search among what has just become due.

@@ -43,35 +43,22 @@ func (e *Engine) deliveries(ctx context.Context, whole, part MessageID) ([]Verdi
 		known[number] = v.Verdict
 		waiting = part.Count < whole.Count || len(last) < v.accepted
 	}
-	looked := 0
-	refused := map[uint32]bool{}
-	for i := 0; waiting && i < part.Count && looked < maxMissing; i++ {
-		number := first + uint32(i)
-		if _, ok := known[number]; ok || refused[number] {
-			continue
-		}
-		looked++
-		c, err := e.find(ctx, numbered(part.First, number))
+	missing := func(t *target) bool {
+		_, ok := known[t.number]
+		return !ok && t.number >= first && int(t.number-first) < part.Count
+	}
+	unit, _ := split(part.First)
+	for looked := 0; waiting && len(known) < part.Count && looked < maxMissing; looked++ {
+		c, err := e.findChunk(ctx, unit, first, first+uint32(part.Count)-1, missing)
 		if err != nil {
 			return nil, err
 		}
 		if c == nil {
-			continue
+			break // the others were refused
 		}
-		// It has others of those that are missing; a number between two of its
-		// own was refused, and need not be looked for.
-		before := number
-		for j := range c.targets {
-			n := c.targets[j].number
-			if n < number || int(n-first) >= part.Count {
-				continue
-			}
-			for between := before + 1; between < n; between++ {
-				refused[between] = true
-			}
-			before = n
-			if _, ok := known[n]; !ok {
-				known[n] = e.queued(c, n)
+		for i := range c.targets {
+			if t := &c.targets[i]; missing(t) {
+				known[t.number] = e.queued(c, t.number)
 			}
 		}
 	}

@@ -119,10 +119,24 @@ func (e *Engine) queued(c *chunk, number uint32) Verdict {
 // find looks for a notification without a verdict where it may be waiting.
 func (e *Engine) find(ctx context.Context, id apns.ID) (*chunk, error) {
 	unit, number := split(id)
+	return e.findChunk(ctx, unit, number, number, func(t *target) bool { return t.number == number })
+}
+
+// findChunk looks for a chunk of a unit that has one of the notifications from
+// first to last, where it may be waiting.
+func (e *Engine) findChunk(ctx context.Context, unit apns.ID, first, last uint32, wanted func(*target) bool) (*chunk, error) {
 	has := func(c *chunk) bool {
-		return c != nil && c.unit == unit && slices.ContainsFunc(c.targets, func(t target) bool { return t.number == number })
+		if c.unit != unit {
+			return false
+		}
+		for i := range c.targets {
+			if wanted(&c.targets[i]) {
+				return true
+			}
+		}
+		return false
 	}
-	if c, err := e.later.waiting(ctx, id); err != nil || has(c) {
+	if c, err := e.later.waiting(ctx, unit, first, last, has); err != nil || c != nil {
 		return c, err
 	}
 	if c, err := e.later.due(ctx, has); err != nil || c != nil {
@@ -232,6 +246,9 @@ func (e *Engine) message(ctx context.Context, id MessageID) (MessageStatus, erro
 	}
 	ended := 0
 	for _, v := range last {
+		if v.Message != id {
+			return s, ErrNotFound // it names others' notifications
+		}
 		s.App, s.Lane, s.Accepted = v.App, v.Lane, v.accepted
 		if !v.State.Final() {
 			e.unfinished(&v.Verdict)
@@ -247,18 +264,24 @@ func (e *Engine) message(ctx context.Context, id MessageID) (MessageStatus, erro
 		s.Done = ended == len(last)
 		return s, nil
 	}
-	c, number, err := e.waitingOf(ctx, id, last)
+	unit, first := split(id.First)
+	var found *target
+	c, err := e.findChunk(ctx, unit, first, first+uint32(id.Count)-1, func(t *target) bool {
+		if _, ended := last[t.number]; ended || t.number < first || int(t.number-first) >= id.Count {
+			return false
+		}
+		found = t
+		return true
+	})
 	switch {
 	case err != nil:
 		return s, err
+	case c != nil && (c.batch || c.message(found) != id):
+		return s, ErrNotFound
 	case c != nil:
-		v := e.queued(c, number)
+		v := e.queued(c, found.number)
 		s.App, s.Lane = v.App, v.Lane
-		for i := range c.targets {
-			if c.targets[i].number == number {
-				s.Accepted = int(c.templates[c.targets[i].template].accepted)
-			}
-		}
+		s.Accepted = int(c.templates[found.template].accepted)
 		s.States[v.State] += s.Accepted - len(last)
 	case len(last) > 0:
 		// It is between two places at this moment.
@@ -267,28 +290,6 @@ func (e *Engine) message(ctx context.Context, id MessageID) (MessageStatus, erro
 		return s, ErrNotFound
 	}
 	return s, nil
-}
-
-// maxLookedTargets bounds the search for one that waits among targets that were
-// refused.
-const maxLookedTargets = 64
-
-// waitingOf finds one notification of a message that has no verdict, and its
-// chunk.
-func (e *Engine) waitingOf(ctx context.Context, id MessageID, last map[uint32]lastVerdict) (*chunk, uint32, error) {
-	_, first := split(id.First)
-	looked := 0
-	for i := 0; i < id.Count && looked < maxLookedTargets; i++ {
-		number := first + uint32(i)
-		if _, ended := last[number]; ended {
-			continue
-		}
-		looked++
-		if c, err := e.find(ctx, numbered(id.First, number)); c != nil || err != nil {
-			return c, number, err
-		}
-	}
-	return nil, 0, nil
 }
 
 // lastVerdict is the last verdict of a notification, and how many targets its

@@ -188,7 +188,7 @@ func TestIDs(t *testing.T) {
 		if parsed, err := apns.ParseID(id.String()); err != nil || parsed != id || id[6]>>4 != 7 || id[8]>>6 != 2 {
 			t.Fatalf("%s is no UUID of version 7: %v", id, err)
 		}
-		count := rapid.IntRange(1, int(min(maxUnit-n, 200_000))).Draw(t, "count")
+		count := rapid.IntRange(1, int(min(maxUnit-n, maxTargets))).Draw(t, "count")
 		m := MessageID{id, count}
 		if back, err := ParseMessageID(m.String()); err != nil || back != m {
 			t.Fatalf("%s: %v %v", m, back, err)

@@ -85,9 +85,6 @@ func (a *API) messageRoutes() {
 		if p != nil {
 			return nil, p
 		}
-		if _, err := a.engine.Message(ctx, id); err != nil {
-			return nil, a.problemOf(ctx, err, "message", false)
-		}
 		if err := a.engine.CancelMessage(ctx, id); err != nil {
 			return nil, a.problemOf(ctx, err, "message", false)
 		}
