@@ -151,6 +151,20 @@ func (t *template) equal(o *template) bool {
 		t.priority == o.priority && t.expiration == o.expiration && t.collapseID == o.collapseID && t.dropUnknown == o.dropUnknown && t.sendAt == o.sendAt
 }
 
+// Flush begins to write what was added so far, for a sender that pauses: until
+// then up to a chunk of it is in memory only. Like Add it blocks while the log has
+// enough to write. It is not needed before Close.
+func (b *Batch) Flush() { b.writer.flush() }
+
+// Unflushed is when the first of what is in memory only was added, or the zero
+// time if there is nothing.
+func (b *Batch) Unflushed() time.Time {
+	if len(b.writer.chunk.targets) == 0 {
+		return time.Time{}
+	}
+	return b.writer.chunk.accepted()
+}
+
 // Refuse counts a line that was not even a notification.
 func (b *Batch) Refuse() { b.record.Refused++ }
 

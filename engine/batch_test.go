@@ -182,3 +182,34 @@ func testFairness(t *testing.T) {
 		t.Errorf("the campaign was too short to prove anything: %+v", s)
 	}
 }
+
+// What was added before a pause is sent during it.
+func TestBatchFlush(t *testing.T) { virtually(t, testBatchFlush) }
+
+func testBatchFlush(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	b := r.batch(BatchConfig{})
+	b.Flush()
+	if at := b.Unflushed(); !at.IsZero() {
+		t.Error(at)
+	}
+	for i := range 3 {
+		fill(t, b, 10*i, 10*i+10)
+		if at := b.Unflushed(); time.Since(at) > time.Millisecond {
+			t.Error(at)
+		}
+		b.Flush()
+		if at := b.Unflushed(); !at.IsZero() {
+			t.Error(at)
+		}
+		r.waitBatch(b.ID(), func(s BatchStatus) bool { return s.Counts.Accepted == int64(10*i+10) })
+	}
+	fill(t, b, 30, 35)
+	if record, err := b.Close(t.Context(), ""); err != nil || record.Accepted != 35 {
+		t.Errorf("%+v, %v", record, err)
+	}
+	if s := r.waitBatch(b.ID(), isDone); s.Counts.Accepted != 35 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"aviso.example/engine"
@@ -271,4 +272,102 @@ func TestListBatches(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	r.wantProblem(r.do("GET", "/v1/batches?cursor="+deadCursor.text(1, 2), ""), &invalidRequest, "cursor")
+}
+
+// What was read of a batch is sent while its sender pauses, packed or not.
+func TestSlowBatch(t *testing.T) {
+	r := newRig(t)
+	for _, packed := range []bool{false, true} {
+		body, sender := io.Pipe()
+		req := r.request("POST", "/v1/batches", "", "Content-Type", ndjson)
+		req.Body = body
+		write := func(text string) { io.WriteString(sender, text) }
+		finish := sender.Close
+		if packed {
+			req.Header.Set("Content-Encoding", "gzip")
+			w := gzip.NewWriter(sender)
+			write = func(text string) { io.WriteString(w, text); w.Flush() }
+			finish = func() error { w.Close(); return sender.Close() }
+		}
+		answered := make(chan answer)
+		go func() { answered <- r.send(req) }()
+		before := r.apple.Stats().Accepted
+		sent := 0
+		for _, n := range []int{3, 1, 2000} {
+			defaults := ""
+			if sent == 0 {
+				defaults = `{"title":"x"}`
+			}
+			write(lines(defaults, sent, sent+n))
+			sent += n
+			// The body has not ended, and nothing more comes until all of this is there.
+			for end := time.Now().Add(20 * time.Second); int(r.apple.Stats().Accepted-before) < sent; time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("APNs has %d of %d", r.apple.Stats().Accepted-before, sent)
+				}
+			}
+		}
+		finish()
+		var receipt BatchReceipt
+		if r.want(<-answered, 202, &receipt); receipt.Accepted != int64(sent) {
+			t.Errorf("%+v", receipt)
+		}
+	}
+}
+
+// slowBatch has something in memory from a time on.
+type slowBatch struct {
+	since time.Time
+	times []time.Duration // when it was written, from the beginning
+	began time.Time
+}
+
+func (b *slowBatch) Unflushed() time.Time { return b.since }
+
+func (b *slowBatch) Flush() { b.since, b.times = time.Time{}, append(b.times, time.Since(b.began)) }
+
+// A line is in memory only for batchLinger, whether the next ones come slowly or
+// not at all, and lines that come fast are not written one by one.
+func TestSlowReader(t *testing.T) {
+	for name, test := range map[string]struct {
+		step    time.Duration // between two lines
+		lines   int
+		flushes []time.Duration
+	}{
+		"a pause":    {time.Hour, 2, []time.Duration{batchLinger, time.Hour + batchLinger}},
+		"one by one": {40 * time.Millisecond, 8, []time.Duration{100 * time.Millisecond, 220 * time.Millisecond}},
+		"fast":       {time.Millisecond, 150, []time.Duration{batchLinger}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				from, sender := io.Pipe()
+				b := &slowBatch{began: time.Now()}
+				s := &slowReader{from: from, batch: b}
+				go func() {
+					for range test.lines {
+						sender.Write([]byte("x"))
+						time.Sleep(test.step)
+					}
+					sender.Close()
+				}()
+				for {
+					n, err := s.Read(make([]byte, 1))
+					if err != nil {
+						break
+					}
+					if n > 0 && b.since.IsZero() {
+						b.since = time.Now()
+					}
+				}
+				for i, at := range test.flushes {
+					if i >= len(b.times) || (b.times[i]-at).Abs() > time.Millisecond {
+						t.Fatalf("written at %v, not at %v", b.times, test.flushes)
+					}
+				}
+				if len(b.times) != len(test.flushes) {
+					t.Errorf("written at %v, not at %v", b.times, test.flushes)
+				}
+			})
+		})
+	}
 }

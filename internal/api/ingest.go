@@ -39,6 +39,7 @@ type LineProblem struct {
 type ingest struct {
 	api   *API
 	lines *message.Lines
+	slow  *slowReader
 	batch *engine.Batch
 	info  engine.AppInfo
 	cfg   engine.BatchConfig
@@ -80,7 +81,8 @@ func (g *ingest) run(w http.ResponseWriter, r *http.Request) *Problem {
 	if p != nil {
 		return p
 	}
-	body, p := batchBody(w, r)
+	g.slow = &slowReader{from: &patientReader{from: r.Body, control: http.NewResponseController(w)}}
+	body, p := unpacked(g.slow, r)
 	if p != nil {
 		return p
 	}
@@ -173,7 +175,7 @@ func (g *ingest) open(ctx context.Context, asked *batchQuery) *Problem {
 	if err != nil {
 		return g.api.problemOf(ctx, err, "batch", false)
 	}
-	g.batch = batch
+	g.batch, g.slow.batch = batch, batch
 	g.receipt = BatchReceipt{ID: batch.ID().String(), App: g.info.ID, Environment: environment.String(), Lane: lane.String()}
 	return nil
 }
@@ -292,9 +294,8 @@ func (g *ingest) message(w *words, now time.Time) (engine.Message, bool) {
 	}, ok
 }
 
-// batchBody returns the lines' bytes, unpacked.
-func batchBody(w http.ResponseWriter, r *http.Request) (io.Reader, *Problem) {
-	body := &patientReader{from: r.Body, control: http.NewResponseController(w)}
+// unpacked returns the lines' bytes.
+func unpacked(body io.Reader, r *http.Request) (io.Reader, *Problem) {
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
 		return body, nil
@@ -306,6 +307,53 @@ func batchBody(w http.ResponseWriter, r *http.Request) (io.Reader, *Problem) {
 		return unpacked, nil
 	}
 	return nil, newProblem(&unsupportedMedia, "Content-Encoding can be gzip, or be left out")
+}
+
+// slowReader has what was read of a batch written when the sender takes its time.
+// It is read by the goroutine that adds to the batch, so while a Read waits, the
+// batch is a timer's.
+type slowReader struct {
+	from  io.Reader
+	batch flusher // nil before it has begun
+	timer *time.Timer
+	fired chan struct{}
+}
+
+// flusher is what a slowReader needs of an engine.Batch.
+type flusher interface {
+	Unflushed() time.Time
+	Flush()
+}
+
+// Read reads on. What has been in memory for batchLinger is written, whether the
+// rest comes slowly or not at all.
+func (s *slowReader) Read(b []byte) (int, error) {
+	var since time.Time
+	if s.batch != nil {
+		since = s.batch.Unflushed()
+	}
+	if since.IsZero() {
+		return s.from.Read(b)
+	}
+	left := batchLinger - time.Since(since)
+	if left <= 0 {
+		s.batch.Flush()
+		return s.from.Read(b)
+	}
+	if s.timer == nil {
+		s.fired = make(chan struct{})
+		s.timer = time.AfterFunc(left, func() {
+			s.batch.Flush()
+			s.fired <- struct{}{}
+		})
+	} else {
+		s.timer.Reset(left)
+	}
+	n, err := s.from.Read(b)
+	if !s.timer.Stop() {
+		<-s.fired
+	}
+	return n, err
 }
 
 // patientReader gives a body as long as it needs, provided that something comes

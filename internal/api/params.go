@@ -19,6 +19,9 @@ const (
 
 	// maxLineErrors bounds the wrong lines that the answer to a batch lists.
 	maxLineErrors = 1000
+	// batchLinger is how long a line of a batch may be in memory only: long enough
+	// for a chunk to fill when lines come fast, and short for whoever looks.
+	batchLinger = 100 * time.Millisecond
 	// batchSilence is how long the sender of a batch may say nothing: long enough
 	// for a slow query to give its first row, and short enough that a connection
 	// nobody closed does not keep a batch open for ever.
