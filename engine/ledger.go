@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -29,7 +30,8 @@ type ledger struct {
 	through uint64        // the last sequence that was taken in
 	moved   chan struct{} // closed and replaced when through changes
 	batches map[BatchID]*Counts
-	saved   uint64 // through when the counts were last written
+	saved   uint64    // through when the counts were last written
+	log     time.Time // when the log was made, which tells it from another
 }
 
 // Counts says how many notifications of a batch have ended how.
@@ -66,6 +68,8 @@ func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
+	l.log = info.Created.UTC()
+	l.loadCounts(info.State.LastSeq)
 	if l.index, err = keyindex.Open(l.dir, keyindex.Options{}); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
@@ -79,22 +83,36 @@ func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
 		if l.index, err = keyindex.Open(l.dir, keyindex.Options{}); err != nil {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
+		// The counts may be of verdicts that the log does not have any more.
+		data, err := json.Marshal(countsFile{l.log, l.saved, l.batches})
+		if err == nil {
+			err = l.replaceCounts(data)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("engine: %w", err)
+		}
 	}
-	l.loadCounts()
 	l.through = min(l.index.Through(), l.saved)
 	return l, nil
 }
 
-// countsFile holds the counts of batches and up to where they count.
+// countsFile holds the counts of batches and up to where they count. What comes
+// after that is counted again at the next start, and so would be all of it, if the
+// log did not forget verdicts: the file has to be as sure as the log is.
 type countsFile struct {
+	Log     time.Time
 	Through uint64
 	Batches map[BatchID]*Counts
 }
 
-func (l *ledger) loadCounts() {
+func (l *ledger) countsPath() string { return filepath.Join(l.dir, "counts.json") }
+
+// loadCounts takes the counts that were saved, if they are of this log and it has
+// not lost its end since.
+func (l *ledger) loadCounts(last uint64) {
 	var f countsFile
-	data, err := os.ReadFile(filepath.Join(l.dir, "counts.json"))
-	if err != nil || json.Unmarshal(data, &f) != nil {
+	data, err := os.ReadFile(l.countsPath())
+	if err != nil || json.Unmarshal(data, &f) != nil || !f.Log.Equal(l.log) || f.Through > last {
 		return // they are counted again
 	}
 	// Where they reach further than the index, what is read again for the index
@@ -105,10 +123,11 @@ func (l *ledger) loadCounts() {
 	}
 }
 
-// saveCounts writes the counts; a file that is half written is never seen.
+// saveCounts writes the counts if there is something new.
 func (l *ledger) saveCounts() error {
 	l.mu.Lock()
-	if l.saved == l.through {
+	// While the index catches up with them they are ahead of what was read.
+	if l.through <= l.saved {
 		l.mu.Unlock()
 		return nil
 	}
@@ -118,22 +137,47 @@ func (l *ledger) saveCounts() error {
 		}
 	}
 	through := l.through
-	data, err := json.Marshal(countsFile{through, l.batches})
+	data, err := json.Marshal(countsFile{l.log, through, l.batches})
 	l.mu.Unlock()
+	if err == nil {
+		err = l.replaceCounts(data)
+	}
 	if err != nil {
-		return err
-	}
-	path := filepath.Join(l.dir, "counts.json")
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	l.saved = through
 	l.mu.Unlock()
 	return nil
+}
+
+// replaceCounts writes the file; one that is half written is never seen, also when
+// the power fails.
+func (l *ledger) replaceCounts(data []byte) error {
+	f, err := os.OpenFile(l.countsPath()+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), l.countsPath()); err != nil {
+		return err
+	}
+	return syncFolder(l.dir)
+}
+
+// syncFolder makes the names in a folder survive a loss of power.
+func syncFolder(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // folders cannot be opened there
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // saveCountsEvery is how often counts are written, which bounds what is counted
