@@ -217,9 +217,10 @@ func (q *queue) find(ctx context.Context, made time.Time, has func(*chunk) bool)
 
 // MessageStatus says how many notifications of a message are where.
 type MessageStatus struct {
-	ID   MessageID
-	App  string
-	Lane Lane
+	ID          MessageID
+	App         string
+	Environment apns.Environment
+	Lane        Lane
 	// Accepted is how many device tokens were accepted; the others of ID.Count
 	// were refused.
 	Accepted int
@@ -249,7 +250,7 @@ func (e *Engine) message(ctx context.Context, id MessageID) (MessageStatus, erro
 		if v.Message != id {
 			return s, ErrNotFound // it names others' notifications
 		}
-		s.App, s.Lane, s.Accepted = v.App, v.Lane, v.accepted
+		s.App, s.Environment, s.Lane, s.Accepted = v.App, v.Environment, v.Lane, v.accepted
 		if !v.State.Final() {
 			e.unfinished(&v.Verdict)
 		} else {
@@ -280,7 +281,7 @@ func (e *Engine) message(ctx context.Context, id MessageID) (MessageStatus, erro
 		return s, ErrNotFound
 	case c != nil:
 		v := e.queued(c, found.number)
-		s.App, s.Lane = v.App, v.Lane
+		s.App, s.Environment, s.Lane = v.App, v.Environment, v.Lane
 		s.Accepted = int(c.templates[found.template].accepted)
 		s.States[v.State] += s.Accepted - len(last)
 	case len(last) > 0:

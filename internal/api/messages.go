@@ -15,14 +15,15 @@ import (
 
 // Message is how a message fares.
 type Message struct {
-	ID       string         `json:"id"`
-	App      string         `json:"app"`
-	Lane     string         `json:"lane" enum:"urgent,normal,bulk"`
-	Count    int            `json:"count" doc:"How many device tokens were given."`
-	Accepted int            `json:"accepted" doc:"How many of them were accepted here."`
-	States   map[string]int `json:"states" doc:"How many notifications are in each state."`
-	Reasons  []ReasonCount  `json:"reasons,omitempty" doc:"Why APNs did not take some, the most frequent first."`
-	Done     bool           `json:"done" doc:"Every notification has ended."`
+	ID          string         `json:"id"`
+	App         string         `json:"app"`
+	Environment string         `json:"environment" enum:"production,sandbox"`
+	Lane        string         `json:"lane" enum:"urgent,normal,bulk"`
+	Count       int            `json:"count" doc:"How many device tokens were given."`
+	Accepted    int            `json:"accepted" doc:"How many of them were accepted here."`
+	States      map[string]int `json:"states" doc:"How many notifications are in each state."`
+	Reasons     []ReasonCount  `json:"reasons,omitempty" doc:"Why APNs did not take some, the most frequent first."`
+	Done        bool           `json:"done" doc:"Every notification has ended."`
 }
 
 // ReasonCount is how often Apple gave a reason, explained.
@@ -97,7 +98,7 @@ func (a *API) messageStatus(ctx context.Context, id engine.MessageID) (*struct{ 
 	if err != nil {
 		return nil, a.problemOf(ctx, err, "message", false)
 	}
-	out := Message{ID: id.String(), App: s.App, Lane: s.Lane.String(), Count: id.Count, Accepted: s.Accepted, States: map[string]int{}, Done: s.Done, Reasons: reasonCounts(s.Reasons)}
+	out := Message{ID: id.String(), App: s.App, Environment: s.Environment.String(), Lane: s.Lane.String(), Count: id.Count, Accepted: s.Accepted, States: map[string]int{}, Done: s.Done, Reasons: reasonCounts(s.Reasons)}
 	for state, n := range s.States {
 		out.States[state.String()] = n
 	}

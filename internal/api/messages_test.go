@@ -20,7 +20,7 @@ func TestMessage(t *testing.T) {
 		t.Errorf("%+v", receipt)
 	}
 	m := r.waitMessage(receipt.ID)
-	if m.States["accepted"] != 1 || m.App != "shop" || m.Lane != "urgent" || m.Accepted != 1 || m.Count != 1 {
+	if m.States["accepted"] != 1 || m.App != "shop" || m.Environment != "sandbox" || m.Lane != "urgent" || m.Accepted != 1 || m.Count != 1 {
 		t.Errorf("%+v", m)
 	}
 	push := r.apple.WaitForPush(t, sim.Filter{DeviceToken: r.apple.DeviceToken})
@@ -178,7 +178,7 @@ func TestCancelMessage(t *testing.T) {
 	receipt := r.post(`{"to":` + toJSON(deviceTokens(0, 3)) + `,"title":"x"}`)
 	var m Message
 	r.want(r.do("POST", "/v1/messages/"+receipt.ID+":cancel", ""), 200, &m)
-	if m.States["cancelled"] != 3 {
+	if m.States["cancelled"] != 3 || m.Environment != "sandbox" {
 		t.Errorf("%+v", m)
 	}
 	r.want(r.do("POST", "/v1/apps/shop:resume", ""), 200, nil)

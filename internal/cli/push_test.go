@@ -232,6 +232,26 @@ func TestPrintDelivery(t *testing.T) {
 	}
 }
 
+// A message says where it went, and what to do about what did not arrive.
+func TestPrintMessage(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }}
+	err := a.printMessage(t.Context(), nil, &api.Message{
+		ID: "msg_x", App: "shop", Environment: "production", Lane: "bulk", Count: 20, Accepted: 19, States: map[string]int{"accepted": 18, "rejected": 1},
+		Reasons: []api.ReasonCount{{Reason: "BadDeviceToken", Count: 1, Action: "fix", Advice: "Check it."}}, Done: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"msg_x  done of app shop, production, lane bulk\n", "  accepted by APNs               18\n", "  refused here                    1\n", "    BadDeviceToken                   1\n      fix. Check it.\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &out)
+		}
+	}
+}
+
 // What a server says and what a client of our own says are the same to scripts.
 func TestDeliveryVerdicts(t *testing.T) {
 	for state, want := range map[string]struct {

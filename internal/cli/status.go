@@ -238,7 +238,7 @@ func (a *app) printMessage(ctx context.Context, c *apiClient, m *api.Message) er
 	if m.Done {
 		word = "done"
 	}
-	a.printf("%s  %s of app %s, lane %s\n", a.paint(a.stdout, bold, m.ID), word, m.App, m.Lane)
+	a.printf("%s  %s of app %s, %s, lane %s\n", a.paint(a.stdout, bold, m.ID), word, m.App, m.Environment, m.Lane)
 	printStates(a, m.States)
 	if refused := m.Count - m.Accepted; refused > 0 {
 		a.printf("  %s %14s\n", a.paint(a.stdout, red, fmt.Sprintf("%-18s", "refused here")), grouped(int64(refused)))
