@@ -172,6 +172,27 @@ func TestWhichApp(t *testing.T) {
 	r.wantProblem(r.do("GET", "/v1/apps/shop", ""), &notFound)
 }
 
+// A mistake is told once, and not what follows from it.
+func TestOnlyTheMistake(t *testing.T) {
+	r := newRig(t, "shop", "bank")
+	for body, want := range map[string][]string{
+		`{"to":"aa","title":"x","app":"shopp"}`:                                                  {"app"},
+		`{"to":"aa","title":"x"}`:                                                                {"app"},
+		`{"to":"aa","data":{"k":1},"app":"shopp","push_type":"voip"}`:                            {"app"},
+		`{"to":"aa","title":"x","app":"shopp","priority":7}`:                                     {"app", "priority"},
+		`{"to":"aa","title":"x","app":"shopp","topic":"a b"}`:                                    {"app", "topic"},
+		`{"title":"x","app":"shopp","lane":"x","collapse_id":"` + strings.Repeat("x", 65) + `"}`: {"app", "collapse_id", "lane", "to"},
+	} {
+		var got []string
+		for _, e := range r.wantProblem(r.do("POST", "/v1/messages", body), &invalidRequest).Errors {
+			got = append(got, e.Field)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%.80s: %q, not %q", body, got, want)
+		}
+	}
+}
+
 func TestCancelMessage(t *testing.T) {
 	r := newRig(t)
 	r.pause()

@@ -130,6 +130,10 @@ func (w *words) validate(bundleID string, now time.Time) {
 	if len(n.Payload) == 0 {
 		n.Payload = []byte("{}") // that it is missing was said
 	}
+	if bundleID == "" {
+		// The app is not known, as was said: the topic is not missing as well.
+		bundleID = "app.unknown"
+	}
 	for _, p := range inputProblems(n.Validate(bundleID, now)) {
 		w.problem(p)
 	}
