@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"aviso.example/apns"
 )
 
@@ -26,6 +28,7 @@ type Engine struct {
 	recorder *recorder
 	dead     *deadTokens
 	later    *later
+	aside    jetstream.Stream
 	leases   leases
 	stats    stats
 	full     atomic.Bool
@@ -114,6 +117,9 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	if err := e.openBuried(ctx); err != nil {
 		return err
 	}
+	if err := e.openAside(ctx); err != nil {
+		return err
+	}
 	e.engines.Store(1)
 	if !e.store.embedded() {
 		if err := e.openPresence(ctx); err != nil {
@@ -143,6 +149,7 @@ func (e *Engine) start(ctx context.Context) (err error) {
 		return fmt.Errorf("engine: the queues cannot be read: %w", err)
 	}
 	e.sources.Go(func() { e.later.run(e.sending) })
+	e.sources.Go(func() { e.takeBack(e.sending) })
 	return nil
 }
 

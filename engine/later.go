@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -73,8 +72,8 @@ func (l *later) run(ctx context.Context) {
 func (l *later) move(ctx context.Context, msg jetstream.Msg) error {
 	c, err := parseChunk(msg.Data())
 	if err != nil {
-		l.engine.log.Error("a chunk cannot be read and is left where it is", "error", err)
-		return msg.NakWithDelay(time.Hour)
+		l.engine.setAside(ctx, streamLater, msg, err)
+		return nil
 	}
 	q, err := l.engine.returnTo(ctx, c)
 	if err != nil {

@@ -66,12 +66,15 @@ func (e *Engine) take(ctx context.Context, q *queue, msg jetstream.Msg) {
 	}
 	c, err := parseChunk(msg.Data())
 	if err != nil {
-		// It stays on the log for somebody to look at, and out of the way.
-		e.log.Error("a chunk cannot be read and is left on the queue", "queue", q.name, "sequence", meta.Sequence.Stream, "error", err)
-		msg.NakWithDelay(time.Hour)
+		if e.setAside(ctx, q.name, msg, err) {
+			q.finished.Add(1)
+		}
 		return
 	}
 	l := &lease{engine: e, queue: q, chunk: c, done: make([]bool, len(c.targets)), seq: meta.Sequence.Stream, number: int(meta.NumDelivered), msg: msg}
+	if wasAside(msg) {
+		l.number++
+	}
 	l.section.begin(c)
 	l.renewed(time.Now())
 	if !e.leases.add(l) {

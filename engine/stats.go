@@ -70,6 +70,8 @@ type Stats struct {
 	// LogBytes is the size of the log on disk, LogLimit how large it may get;
 	// 0 on a cluster.
 	LogBytes, LogLimit int64
+	// Aside is how many chunks were set aside, since they cannot be read.
+	Aside int64
 	// Full says that nothing is accepted for want of space.
 	Full bool
 }
@@ -105,9 +107,12 @@ type PathStats struct {
 // seconds is often enough.
 func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Since: e.began, Suppressed: e.dead.size(), Full: e.full.Load()}
+	var err error
+	if s.Aside, err = e.countAside(ctx); err != nil {
+		return s, err
+	}
 	if e.store.embedded() {
 		s.LogLimit = e.store.limit()
-		var err error
 		if s.LogBytes, err = e.store.used(ctx); err != nil {
 			return s, err
 		}

@@ -90,6 +90,7 @@ var (
 	descDead       = describe("aviso_dead_tokens", "Device tokens that are not sent to, since APNs called them dead.")
 	descLog        = describe("aviso_log_bytes", "Size of the log on disk; 0 on a cluster.")
 	descLogLimit   = describe("aviso_log_limit_bytes", "How large it may get; 0 on a cluster.")
+	descAside      = describe("aviso_chunks_aside", "Chunks that cannot be read and were set aside; each wants a person.")
 	descLogFull    = describe("aviso_log_full", "1 while nothing is accepted for want of space.")
 )
 
@@ -113,6 +114,7 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	send(descDead, gauge, float64(s.Suppressed))
 	send(descLog, gauge, float64(s.LogBytes))
 	send(descLogLimit, gauge, float64(s.LogLimit))
+	send(descAside, gauge, float64(s.Aside))
 	send(descLogFull, gauge, flag(s.Full))
 	for i := range s.Apps {
 		app := &s.Apps[i]

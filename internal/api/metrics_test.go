@@ -33,7 +33,7 @@ func TestMetrics(t *testing.T) {
 		`aviso_queue_bytes{`, `aviso_queue_oldest_seconds{`, `aviso_under_way{`,
 		`aviso_apns_connections{app="shop",environment="sandbox",lane="normal"} 1`,
 		`aviso_apns_streams{`, `aviso_apns_stream_limit{`, `aviso_apns_dials_total{`, `aviso_apns_dial_failures_total{`,
-		`aviso_app_paused{app="shop"} 0`, `aviso_dead_tokens 0`, `aviso_log_bytes `, `aviso_log_limit_bytes `, `aviso_log_full 0`, `aviso_up 1`,
+		`aviso_app_paused{app="shop"} 0`, `aviso_dead_tokens 0`, `aviso_log_bytes `, `aviso_log_limit_bytes `, `aviso_log_full 0`, `aviso_chunks_aside 0`, `aviso_up 1`,
 		`aviso_build_info{go_version="go`, `version="test"} 1`,
 		`aviso_http_requests_total{code="202",route="POST /v1/messages"} 1`,
 		`aviso_http_requests_total{code="422",route="GET /v1/deliveries/{id}"} 1`,

@@ -15,6 +15,7 @@ type Status struct {
 	Full       bool      `json:"full" doc:"Nothing is accepted for want of space."`
 	LogBytes   int64     `json:"log_bytes" doc:"The size of the log on disk; 0 on a cluster."`
 	LogLimit   int64     `json:"log_limit" doc:"How large it may get; 0 on a cluster."`
+	Aside      int64     `json:"aside" doc:"Chunks that cannot be read and were set aside. Their notifications are not sent."`
 	Suppressed int       `json:"suppressed" doc:"Device tokens that are known to be dead and not sent to."`
 	Apps       []App     `json:"apps"`
 }
@@ -29,7 +30,7 @@ func (a *API) statusRoute(version string) {
 			return nil, a.problemOf(ctx, err, "status", false)
 		}
 		out := Status{
-			Version: version, Since: s.Since, Full: s.Full, LogBytes: s.LogBytes, LogLimit: s.LogLimit, Suppressed: s.Suppressed, Apps: []App{},
+			Version: version, Since: s.Since, Full: s.Full, LogBytes: s.LogBytes, LogLimit: s.LogLimit, Aside: s.Aside, Suppressed: s.Suppressed, Apps: []App{},
 		}
 		for _, info := range a.engine.Apps() {
 			out.Apps = append(out.Apps, newApp(&info, &s))

@@ -176,7 +176,7 @@ func TestPrintStatus(t *testing.T) {
 	a := &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }}
 	ago := func(d time.Duration) *time.Time { return new(time.Now().Add(-d)) }
 	err := a.printStatus(&api.Status{
-		Version: "v1", Since: *ago(3 * time.Hour), Full: true, LogBytes: 5 << 20, LogLimit: 1 << 30, Suppressed: 1,
+		Version: "v1", Since: *ago(3 * time.Hour), Full: true, LogBytes: 5 << 20, LogLimit: 1 << 30, Suppressed: 1, Aside: 2,
 		Apps: []api.App{{
 			ID: "shop", BundleID: "com.example.app", Environments: []string{"production", "sandbox"}, Rate: 500,
 			Paused: true, Note: "wrong link", PausedAt: ago(5 * time.Minute),
@@ -194,7 +194,7 @@ func TestPrintStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"aviso v1, up for 3 h\n", "log on disk        5 MiB of 1 GiB, full: nothing is accepted until there is space\n", "not sent to        1 dead device token\n",
+		"aviso v1, up for 3 h\n", "log on disk        5 MiB of 1 GiB, full: nothing is accepted until there is space\n", "not sent to        1 dead device token\n", "set aside          2 chunks that cannot be read; the log says more\n",
 		"shop  com.example.app  production and sandbox, at most 500 a second\n", "  paused for 5 min: wrong link; aviso app resume shop goes on\n",
 		"  held in production, until aviso app resume shop, once that is put right: 403 InvalidProviderToken\n", "  held in sandbox, tried again at ",
 		"  production, urgent: nothing queued, 0 under way, 0 connections\n", "  production, bulk: 12 chunks (3 MiB) queued, the oldest for 2 days, 1,024 under way, 1 connection\n",

@@ -148,6 +148,9 @@ func (a *app) printStatus(s *api.Status) error {
 		log += a.paint(a.stdout, red, ", full: nothing is accepted until there is space")
 	}
 	a.printf("  %-18s %s\n", "log on disk", log)
+	if s.Aside > 0 {
+		a.printf("  %-18s %s\n", "set aside", a.paint(a.stdout, red, plural(s.Aside, "chunk")+" that cannot be read; the log says more"))
+	}
 	a.printf("  %-18s %s\n", "not sent to", plural(int64(s.Suppressed), "dead device token"))
 	for i := range s.Apps {
 		a.printf("\n")
