@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -226,6 +227,35 @@ func TestQueueNames(t *testing.T) {
 			t.Errorf("%q was taken for a queue", subject)
 		}
 	}
+}
+
+// FuzzDead: what is read of the list of dead device tokens is what was written.
+func FuzzDead(f *testing.F) {
+	f.Add(appendDead("shop", apns.Sandbox, deadRevived, []deadToken{{[]byte{1, 2}, time.UnixMilli(1_700_000_000_123)}, {nil, time.Unix(0, 0)}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		// The sum is put right, or hardly anything would be read.
+		data = appendSum(slices.Clip(data[:max(0, len(data)-4)]))
+		app, environment, flags, list := "", apns.Production, byte(0), []deadToken(nil)
+		err := readDead(data, func(a string, e apns.Environment, fl byte, d deadToken) {
+			app, environment, flags, list = a, e, fl, append(list, d)
+		})
+		if err != nil || len(list) == 0 {
+			return
+		}
+		again := []deadToken(nil)
+		if err := readDead(appendDead(app, environment, flags, list), func(a string, e apns.Environment, fl byte, d deadToken) {
+			if again = append(again, d); a != app || e != environment || fl != flags {
+				t.Fatalf("%q %v %d became %q %v %d", app, environment, flags, a, e, fl)
+			}
+		}); err != nil || len(again) != len(list) {
+			t.Fatal(len(list), len(again), err)
+		}
+		for i := range list {
+			if string(again[i].token) != string(list[i].token) || !again[i].since.Equal(list[i].since) {
+				t.Fatalf("%v became %v", list[i], again[i])
+			}
+		}
+	})
 }
 
 func FuzzMessageID(f *testing.F) {
