@@ -34,9 +34,10 @@ type lease struct {
 
 	mu        sync.Mutex
 	msg       jetstream.Msg
-	open      int    // without a verdict
-	done      []bool // which targets have one
-	missing   int    // given up without one: the chunk has to come again
+	open      int           // without a verdict
+	done      []bool        // which targets have one
+	missing   int           // given up without one: the chunk has to come again
+	pause     time.Duration // before it does
 	section   sectionWriter
 	again     []target // due again, with their times
 	dueAt     []time.Time
@@ -404,14 +405,27 @@ func (l *lease) abandon(n int) {
 func (l *lease) saveNow() { l.engine.recorder.add(l) }
 
 // giveBack ends a lease that sent nothing: the chunk comes again after a pause,
-// here or elsewhere.
+// here or elsewhere. What was decided about some of it is written first, or it
+// could come before its verdicts are there and be decided once more.
 func (l *lease) giveBack(after time.Duration) {
 	l.mu.Lock()
 	l.missing += l.open
-	l.open = 0
-	msg := l.msg
+	l.open, l.pause = 0, after
+	decided := l.section.count > 0 || l.unsaved > 0
 	l.mu.Unlock()
+	if decided {
+		l.saveNow()
+		return
+	}
 	l.end()
+	l.handBack()
+}
+
+// handBack gives the chunk back to its queue.
+func (l *lease) handBack() {
+	l.mu.Lock()
+	msg, after := l.msg, l.pause
+	l.mu.Unlock()
 	if after > 0 {
 		msg.NakWithDelay(after)
 	} else {

@@ -277,7 +277,7 @@ func (l *lease) saved(p part) {
 	}
 	l.end()
 	if missing > 0 {
-		msg.Nak()
+		l.handBack()
 		return
 	}
 	if msg.Ack() == nil {
