@@ -117,7 +117,7 @@ func (e *Engine) openDead(ctx context.Context) (*deadTokens, error) {
 func (d *deadTokens) follow(ctx context.Context, ready func()) {
 	told := false
 	for from := uint64(1); ctx.Err() == nil; {
-		f, err := newFollower(ctx, d.stream, from)
+		f, err := newFollower(ctx, d.engine.store, d.stream, from)
 		for err == nil && ctx.Err() == nil {
 			most := followBatch
 			if !told {
@@ -139,7 +139,7 @@ func (d *deadTokens) follow(ctx context.Context, ready func()) {
 			})
 		}
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errMissed) {
-			d.engine.log.Warn("the list of dead device tokens cannot be followed", "error", err)
+			d.engine.complain(ctx, "the list of dead device tokens cannot be followed", err)
 			pause(ctx, troublePause)
 		}
 	}

@@ -32,7 +32,11 @@ type Engine struct {
 	leases   leases
 	stats    stats
 	full     atomic.Bool
+	stuck    atomic.Bool  // the log takes nothing until it is opened again
 	room     atomic.Int64 // bytes that notifications can still take, until the next look
+	reopened reopenings   // the janitor's
+	failed   chan struct{}
+	failure  error        // why, when failed is closed
 	engines  atomic.Int32 // that share the log, this one included
 
 	settingApps sync.Mutex
@@ -76,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		cfg: cfg, log: cfg.Logger, began: time.Now(),
+		cfg: cfg, log: cfg.Logger, began: time.Now(), failed: make(chan struct{}),
 		packers: map[path]*packer{}, queues: map[queueKey]*queue{}, routes: map[path]*route{}, windows: map[path]*window{},
 	}
 	e.stats.paths = map[path]*tally{}
@@ -189,7 +193,10 @@ func (e *Engine) close(ctx context.Context) (err error) {
 	<-ended // nothing waits longer than a moment once hard is done
 	e.background.Wait()
 	if e.ledger != nil {
-		err = errors.Join(err, e.ledger.close())
+		if err := e.ledger.close(); err != nil {
+			// It is made again from the log.
+			e.log.Warn("the index of verdicts could not be completed; the next start takes longer", "error", err)
+		}
 	}
 	if e.store != nil {
 		e.store.close()
@@ -236,6 +243,14 @@ const (
 	lookAroundEvery = 2 * time.Second
 )
 
+// complain logs what does not work, unless it is the doing of Close or follows
+// from what was logged already.
+func (e *Engine) complain(ctx context.Context, what string, err error, more ...any) {
+	if err != nil && ctx.Err() == nil && !e.stuck.Load() {
+		e.log.Warn(what, append(more, "error", err)...)
+	}
+}
+
 // janitor keeps the log small and the engine informed.
 func (e *Engine) janitor(ctx context.Context) {
 	tick := time.NewTicker(janitorEvery)
@@ -247,23 +262,28 @@ func (e *Engine) janitor(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		complain := func(what string, err error) {
-			if err != nil && ctx.Err() == nil {
-				e.log.Warn(what, "error", err)
+		look := time.Since(looked) >= lookAroundEvery
+		if look {
+			looked = time.Now()
+			e.complain(ctx, "the space of the log cannot be looked at", e.lookForSpace(ctx))
+		}
+		if e.stuck.Load() {
+			continue // it would not answer
+		}
+		// A purge writes too, and one that cannot has been seen to bring the log to
+		// a standstill.
+		if free, err := freeSpace(e.cfg.Store.Dir); err != nil || !e.store.embedded() || free >= purgeSpace {
+			for _, q := range e.allQueues() {
+				e.complain(ctx, "a queue cannot be purged", q.purge(ctx))
 			}
 		}
-		for _, q := range e.allQueues() {
-			complain("a queue cannot be purged", q.purge(ctx))
-		}
-		if time.Since(looked) < lookAroundEvery {
+		if !look {
 			continue
 		}
-		looked = time.Now()
-		complain("the space of the log cannot be looked at", e.lookForSpace(ctx))
-		complain("the index of verdicts cannot be trimmed", e.ledger.trim(ctx))
-		complain("the queues of batches cannot be looked at", e.endBatches(ctx))
+		e.complain(ctx, "the index of verdicts cannot be trimmed", e.ledger.trim(ctx))
+		e.complain(ctx, "the queues of batches cannot be looked at", e.endBatches(ctx))
 		if !e.store.embedded() && e.sending.Err() == nil {
-			complain("the queues of other engines cannot be looked at", e.findQueues(ctx))
+			e.complain(ctx, "the queues of other engines cannot be looked at", e.findQueues(ctx))
 		}
 	}
 }
@@ -274,11 +294,16 @@ const (
 	// without which nothing would leave the queue.
 	fullShare = 0.8
 	// leastFree is how much of the disk has to stay free: a log that meets the
-	// end of the disk stops for good.
+	// end of the disk stops until it is opened again.
 	leastFree = 64 << 20
+	// purgeSpace is how much of it has to be free for purging.
+	purgeSpace = 1 << 20
 	// writeCost is what a write takes on the disk besides its bytes, at most.
 	writeCost = 512
 )
+
+// freeSpace is freeBytes, except in tests.
+var freeSpace = freeBytes
 
 // lookForSpace refuses notifications before there is no room for them. Between
 // two looks every write is counted, since a fast disk is full within one.
@@ -286,9 +311,12 @@ func (e *Engine) lookForSpace(ctx context.Context) error {
 	if !e.store.embedded() {
 		return nil // a cluster says so itself
 	}
-	free, err := freeBytes(e.cfg.Store.Dir)
+	free, err := freeSpace(e.cfg.Store.Dir)
 	if err != nil {
 		return err
+	}
+	if e.mend(ctx, free); e.stuck.Load() {
+		return nil
 	}
 	used, err := e.store.used(ctx)
 	if err != nil {

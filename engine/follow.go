@@ -18,6 +18,7 @@ import (
 type follower struct {
 	consumer jetstream.Consumer
 	taken    uint64
+	turn     context.Context // done when the consumer is gone with its server
 }
 
 // followBatch is how many messages are asked for at a time.
@@ -25,20 +26,31 @@ const followBatch = 64
 
 var errMissed = errors.New("messages were handed out and did not arrive")
 
-func newFollower(ctx context.Context, stream jetstream.Stream, from uint64) (*follower, error) {
+func newFollower(ctx context.Context, s *store, stream jetstream.Stream, from uint64) (*follower, error) {
+	turn := s.turn()
+	ctx, cancel := untilEither(ctx, turn)
+	defer cancel()
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 5 * time.Minute, Replicas: 1,
 	})
+	if turn.Err() != nil {
+		return nil, errMissed
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &follower{consumer: consumer}, nil
+	return &follower{consumer: consumer, turn: turn}, nil
 }
 
 // read takes what comes within a while, or that many, and reports how many it
 // were.
 func (f *follower) read(ctx context.Context, most int, take func(seq uint64, data []byte) error) (n int, err error) {
+	if f.turn.Err() != nil {
+		return 0, errMissed
+	}
+	ctx, leave := untilEither(ctx, f.turn)
+	defer leave()
 	fetch, cancel := context.WithTimeout(ctx, fetchWait/4)
 	defer cancel()
 	batch, err := f.consumer.Fetch(most, jetstream.FetchContext(fetch))
@@ -62,6 +74,9 @@ func (f *follower) read(ctx context.Context, most int, take func(seq uint64, dat
 	if err := ignoreEnd(batch.Error()); err != nil || n > 0 {
 		return n, err
 	}
+	if f.turn.Err() != nil {
+		return 0, errMissed
+	}
 	// Nothing came. It may be that nothing else comes to tell of a gap.
 	info, err := f.consumer.Info(ctx)
 	if err != nil {
@@ -71,6 +86,13 @@ func (f *follower) read(ctx context.Context, most int, take func(seq uint64, dat
 		return 0, errMissed
 	}
 	return 0, nil
+}
+
+// untilEither returns a context that ends with either of two.
+func untilEither(ctx, other context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(other, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // ignoreEnd forgives a Fetch that ran out of time.

@@ -18,7 +18,7 @@ func TestFollowerMisses(t *testing.T) {
 	for i := range 6 {
 		r.only(r.submit(hello(), devices(i, i+1)...))
 	}
-	f, err := newFollower(t.Context(), r.ledger.stream, 1)
+	f, err := newFollower(t.Context(), r.store, r.ledger.stream, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestFollowerMisses(t *testing.T) {
 	if n, err := f.read(t.Context(), 1, take); n != 0 || !errors.Is(err, errMissed) {
 		t.Error(n, err)
 	}
-	if f, err = newFollower(t.Context(), r.ledger.stream, got[len(got)-1]+1); err != nil {
+	if f, err = newFollower(t.Context(), r.store, r.ledger.stream, got[len(got)-1]+1); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := f.read(t.Context(), 1, take); n != 1 || err != nil || got[2] != got[1]+1 {

@@ -471,7 +471,7 @@ func (e *Engine) intakeOpen() error {
 	switch {
 	case e.intakeClosed:
 		return ErrClosed
-	case e.full.Load():
+	case e.full.Load(), e.stuck.Load():
 		return ErrFull
 	}
 	e.intake.Add(1)

@@ -45,22 +45,22 @@ func (e *Engine) openLater(ctx context.Context) (*later, error) {
 // run moves what is due until ctx is done.
 func (l *later) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		fetch, cancel := context.WithTimeout(ctx, fetchWait)
+		turn, leave := l.engine.store.wait(ctx)
+		fetch, cancel := context.WithTimeout(turn, fetchWait)
 		batch, err := l.consumer.Fetch(fetchChunks, jetstream.FetchContext(fetch))
 		if err == nil {
 			for msg := range batch.Messages() {
 				if err := l.move(ctx, msg); err != nil {
-					if ctx.Err() == nil {
-						l.engine.log.Warn("what is due cannot be queued", "error", err)
-					}
+					l.engine.complain(ctx, "what is due cannot be queued", err)
 					msg.NakWithDelay(troublePause)
 				}
 			}
 			err = batch.Error()
 		}
 		cancel()
-		if err = ignoreEnd(err); err != nil && ctx.Err() == nil {
-			l.engine.log.Warn("what is due cannot be read", "error", err)
+		leave()
+		if err = ignoreEnd(err); err != nil {
+			l.engine.complain(ctx, "what is due cannot be read", err)
 			pause(ctx, troublePause)
 		}
 	}

@@ -93,8 +93,8 @@ func (e *Engine) take(ctx context.Context, q *queue, msg jetstream.Msg) {
 	}
 	todo, err := l.sort(ctx)
 	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, errOtherCopy) {
-			e.log.Warn("verdicts cannot be read", "error", err)
+		if !errors.Is(err, errOtherCopy) {
+			e.complain(ctx, "verdicts cannot be read", err)
 		}
 		l.giveBack(troublePause)
 		return
@@ -152,9 +152,7 @@ func (l *lease) park(ctx context.Context) {
 		err = e.put(ctx, q, l.msg.Data(), jetstream.WithMsgID(id))
 	}
 	if err != nil {
-		if ctx.Err() == nil {
-			e.log.Warn("a batch cannot be moved out of the way", "error", err)
-		}
+		e.complain(ctx, "a batch cannot be moved out of the way", err)
 		l.giveBack(troublePause)
 		return
 	}
@@ -174,7 +172,7 @@ func (l *lease) sort(ctx context.Context) (todo []int, err error) {
 	now := time.Now()
 	var done map[uint32]roundState
 	before := ""
-	if l.number > 1 || l.seq <= l.queue.known {
+	if l.number > 1 || l.seq <= l.queue.known.Load() {
 		before = "; an engine that ended may have sent it before"
 	}
 	if before != "" || c.targets[0].round > 0 || !l.queue.batch.IsZero() {

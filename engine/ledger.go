@@ -191,7 +191,7 @@ func (l *ledger) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		var err error
 		if f == nil {
-			f, err = newFollower(ctx, l.stream, l.position()+1)
+			f, err = newFollower(ctx, l.engine.store, l.stream, l.position()+1)
 		}
 		if err == nil {
 			_, err = f.read(ctx, followBatch, l.takeIn)
@@ -199,7 +199,7 @@ func (l *ledger) follow(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			f = nil
 			if !errors.Is(err, errMissed) {
-				l.engine.log.Warn("verdicts cannot be followed", "error", err)
+				l.engine.complain(ctx, "verdicts cannot be followed", err)
 				pause(ctx, troublePause)
 			}
 		}
@@ -283,6 +283,18 @@ func (l *ledger) position() uint64 {
 
 // catchUp waits until every verdict that is on the log now has been taken in.
 func (l *ledger) catchUp(ctx context.Context) error {
+	for {
+		turn, leave := l.engine.store.wait(ctx)
+		err := l.catchUpOnce(turn)
+		again := errors.Is(context.Cause(turn), errGivenUp) && ctx.Err() == nil
+		leave()
+		if err == nil || !again {
+			return err
+		}
+	}
+}
+
+func (l *ledger) catchUpOnce(ctx context.Context) error {
 	info, err := l.stream.Info(ctx)
 	if err != nil {
 		return storeError(err)

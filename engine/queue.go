@@ -35,7 +35,7 @@ type queue struct {
 
 	// known is the last chunk that was there when the queue was opened: somebody
 	// may have worked on those before.
-	known uint64
+	known atomic.Uint64
 
 	// writing keeps the queue from being dropped while something is written to it.
 	writing sync.RWMutex
@@ -124,7 +124,7 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 	if err != nil {
 		return nil, storeError(err)
 	}
-	q.known = q.stream.CachedInfo().State.LastSeq
+	q.known.Store(q.stream.CachedInfo().State.LastSeq)
 	if q.consumer, err = e.openConsumer(ctx, q.stream); err != nil {
 		return nil, storeError(err)
 	}
@@ -263,7 +263,8 @@ func (e *Engine) source(ctx context.Context, q *queue) {
 		if !e.gates.wait(ctx, q) {
 			return
 		}
-		fetch, cancel := context.WithTimeout(ctx, fetchWait)
+		turn, leave := e.store.wait(ctx)
+		fetch, cancel := context.WithTimeout(turn, fetchWait)
 		n := fetchChunks
 		if !e.store.embedded() {
 			// What waits for its turn here is not renewed, and another engine could
@@ -278,7 +279,12 @@ func (e *Engine) source(ctx context.Context, q *queue) {
 			err = batch.Error()
 		}
 		cancel()
+		gone := turn.Err() != nil
+		leave()
 		switch {
+		case gone:
+			// Whatever the old server said to the end, the queue is still there.
+			pause(ctx, staleRead)
 		case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrTimeout):
 		case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 			// A batch's queue goes when the batch is done; on a cluster another
@@ -286,10 +292,8 @@ func (e *Engine) source(ctx context.Context, q *queue) {
 			e.forgetQueue(q)
 			return
 		default:
-			if ctx.Err() == nil {
-				e.log.Warn("a queue cannot be read", "queue", q.name, "error", err)
-				pause(ctx, troublePause)
-			}
+			e.complain(ctx, "a queue cannot be read", err, "queue", q.name)
+			pause(ctx, troublePause)
 		}
 	}
 }

@@ -74,6 +74,9 @@ type Stats struct {
 	Aside int64
 	// Full says that nothing is accepted for want of space.
 	Full bool
+	// Stuck says that nothing is accepted and no verdict written, since a write
+	// to the embedded log has failed. It is opened again when the disk has space.
+	Stuck bool
 }
 
 // AppStats is about one app.
@@ -106,7 +109,7 @@ type PathStats struct {
 // Stats returns a snapshot. It asks the log about each queue, so once in some
 // seconds is often enough.
 func (e *Engine) Stats(ctx context.Context) (Stats, error) {
-	s := Stats{Since: e.began, Suppressed: e.dead.size(), Full: e.full.Load()}
+	s := Stats{Since: e.began, Suppressed: e.dead.size(), Full: e.full.Load(), Stuck: e.stuck.Load()}
 	var err error
 	if s.Aside, err = e.countAside(ctx); err != nil {
 		return s, err

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -77,9 +76,8 @@ const (
 type store struct {
 	jetstream.JetStream
 	conn     *nats.Conn
-	server   *server.Server // nil on a cluster
-	most     int64          // bytes of the embedded log
-	lock     *os.File       // nil on a cluster
+	inside   *inside // nil on a cluster
+	lock     *os.File
 	replicas int
 	log      *slog.Logger
 }
@@ -105,10 +103,13 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("log", "error", err) }),
 	}
 	if cfg.URLs == "" {
-		if err := s.embed(cfg); err != nil {
+		if s.inside, err = embed(cfg, log); err != nil {
 			return nil, err
 		}
-		options = append(options, nats.InProcessServer(s.server))
+		// What is published between two servers would be written when nobody
+		// waits for it any more.
+		options = append(options, nats.InProcessServer(s.inside), nats.ReconnectBufSize(-1),
+			nats.ReconnectHandler(func(*nats.Conn) { s.inside.giveUp() }))
 	} else {
 		s.replicas = cfg.Replicas
 		if s.replicas == 0 {
@@ -148,45 +149,6 @@ func hosts(urls string) string {
 	return strings.Join(list, ", ")
 }
 
-// embed starts a server in this process that listens on no port.
-func (s *store) embed(cfg StoreConfig) error {
-	most := cfg.MaxBytes
-	if most == 0 {
-		free, err := freeBytes(cfg.Dir)
-		if err != nil {
-			return fmt.Errorf("engine: %w", err)
-		}
-		// What the log has taken already is its own, or it would get less with
-		// every start, and nothing fitted any more into one that is full.
-		taken, err := dirBytes(filepath.Join(cfg.Dir, "log"))
-		if err != nil {
-			return fmt.Errorf("engine: %w", err)
-		}
-		most = (free + taken) / 5 * 4
-	}
-	s.most = most
-	options := &server.Options{
-		ServerName: "aviso", DontListen: true, NoSigs: true, DisableJetStreamBanner: true,
-		JetStream: true, StoreDir: filepath.Join(cfg.Dir, "log"),
-		// A write is acknowledged when it is on the disk; the default of two
-		// minutes loses whole streams with the power.
-		SyncAlways:         true,
-		JetStreamMaxStore:  most,
-		JetStreamMaxMemory: 64 << 20,
-		MaxPayload:         maxLogMessage, MaxPending: maxPendingOut,
-	}
-	var err error
-	if s.server, err = server.NewServer(options); err != nil {
-		return fmt.Errorf("engine: %w", err)
-	}
-	s.server.SetLoggerV2(serverLog{s.log}, false, false, false)
-	s.server.Start()
-	if !s.server.ReadyForConnections(startTimeout) {
-		return fmt.Errorf("engine: the log in %s did not become ready within %v", cfg.Dir, startTimeout)
-	}
-	return nil
-}
-
 // dirBytes is the size of all files in a folder that may be missing.
 func dirBytes(dir string) (sum int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -206,10 +168,10 @@ func dirBytes(dir string) (sum int64, err error) {
 }
 
 // embedded says that no other engine uses the log.
-func (s *store) embedded() bool { return s.server != nil }
+func (s *store) embedded() bool { return s.inside != nil }
 
 // limit is how large an embedded log may get, in bytes.
-func (s *store) limit() int64 { return s.most }
+func (s *store) limit() int64 { return s.inside.most }
 
 // used is how large the log is.
 func (s *store) used(ctx context.Context) (int64, error) {
@@ -220,22 +182,32 @@ func (s *store) used(ctx context.Context) (int64, error) {
 	return int64(info.Store), nil
 }
 
-// beforeShutdown is for tests in virtual time: the server sleeps with a lock held
-// while it shuts down, and whoever waits for that lock then stops the clock.
-var beforeShutdown = func() {}
-
 func (s *store) close() {
 	if s.conn != nil {
 		s.conn.Close()
 	}
-	if s.server != nil {
-		beforeShutdown()
-		s.server.Shutdown()
-		s.server.WaitForShutdown()
+	if s.inside != nil {
+		s.inside.close()
 	}
 	if s.lock != nil {
 		s.lock.Close()
 	}
+}
+
+// turn ends when the log is opened again: what it had been asked before is
+// forgotten, so whoever waits for that waits in vain.
+func (s *store) turn() context.Context {
+	if s.inside == nil {
+		return context.Background() // a cluster is never opened again
+	}
+	return s.inside.present()
+}
+
+// wait returns a context that ends with the turn.
+func (s *store) wait(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.turn(), func() { cancel(errGivenUp) })
+	return ctx, func() { stop(); cancel(nil) }
 }
 
 // stream makes sure that a stream is there and as this version wants it.
@@ -268,8 +240,12 @@ var (
 
 // put writes one message to the log and returns when it is on the disk.
 func (s *store) put(ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt) (uint64, error) {
+	ctx, cancel := s.wait(ctx)
+	defer cancel()
 	ack, err := s.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, options...)
-	if err != nil {
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errGivenUp) {
+		return 0, fmt.Errorf("%w: %w", ErrStore, cause)
+	} else if err != nil {
 		return 0, storeError(err)
 	}
 	return ack.Sequence, nil
@@ -293,19 +269,9 @@ func storeError(err error) error {
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
+	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+		errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return err
 }
-
-// serverLog passes on what the embedded server says; its notices are of no
-// interest to the people who run Aviso.
-type serverLog struct{ *slog.Logger }
-
-func (l serverLog) Noticef(format string, v ...any) { l.Debug("log: " + fmt.Sprintf(format, v...)) }
-func (l serverLog) Warnf(format string, v ...any)   { l.Warn("log: " + fmt.Sprintf(format, v...)) }
-func (l serverLog) Fatalf(format string, v ...any)  { l.Error("log: " + fmt.Sprintf(format, v...)) }
-func (l serverLog) Errorf(format string, v ...any)  { l.Error("log: " + fmt.Sprintf(format, v...)) }
-func (l serverLog) Debugf(string, ...any)           {}
-func (l serverLog) Tracef(string, ...any)           {}

@@ -134,6 +134,10 @@ func full(r *rig) error {
 	return s.stop()
 }
 
+// goesOn is how long accepting and sending may take to go on when a disk has
+// space again.
+const goesOn = 10 * time.Second
+
 // filled has somebody else fill the disk to the last byte, under load.
 func filled(r *rig) error {
 	ok, unmount, err := r.disk()
@@ -156,44 +160,84 @@ func filled(r *rig) error {
 	if !r.until(time.Minute, func() bool { return accepted() >= r.n/2 }) {
 		return errorf("%d of %d were accepted within a minute", accepted(), r.n/2)
 	}
-	ballast := filepath.Join(r.dir, "data", "somebody-elses")
-	f, err := os.Create(ballast)
+	empty, err := r.fillFor(fullFor)
 	if err != nil {
 		return err
 	}
+	if status, err := r.ready(s); err != nil || status != http.StatusServiceUnavailable {
+		r.broken("without space for %v, /readyz answers %d (%v)", fullFor, status, err)
+	}
+	_, waiting := r.book.progress()
+	at, began := accepted(), time.Now()
+	if err := empty(); err != nil {
+		return err
+	}
+	if r.until(goesOn, func() bool { n, w := r.book.progress(); return n >= at+r.n/10 && w < waiting+n-at }) {
+		r.res.note("It went on by itself within %.1f s of there being space", time.Since(began).Seconds())
+	} else {
+		r.broken("it did not go on by itself within %v of there being space: %d more were accepted; the log ends:\n%s", goesOn, accepted()-at, tail(r.log))
+	}
+	if !r.until(time.Minute, func() bool { return accepted() >= r.n }) {
+		return errorf("%d of %d were accepted within a further minute; the log ends:\n%s", accepted(), r.n, tail(r.log))
+	}
+	// SIGTERM ends it too while there is no space.
+	if empty, err = r.fillFor(fullFor); err != nil {
+		return err
+	}
+	began = time.Now()
+	if err := s.stop(); err != nil {
+		r.broken("stopped without space, it ended with %v; the log ends:\n%s", err, tail(r.log))
+	}
+	r.res.note("Stopped without space it ended within %.1f s", time.Since(began).Seconds())
+	r.load.at()
+	r.ended()
+	if err := empty(); err != nil {
+		return err
+	}
+	if s, err = r.serve(0); err != nil {
+		return err
+	}
+	r.load.at(s.url)
+	at = accepted()
+	if !r.until(time.Minute, func() bool { return accepted() >= at+r.n/10 }) {
+		return errorf("after a start with space again, %d were accepted within a minute; the log ends:\n%s", accepted()-at, tail(r.log))
+	}
+	stop()
+	all.Wait()
+	r.res.Bound = r.res.Ends * lanes * window
+	r.settle(s)
+	return s.stop()
+}
+
+// ready is the status of /readyz.
+func (r *rig) ready(s *server) (int, error) {
+	req, err := http.NewRequestWithContext(r.ctx, http.MethodGet, s.url+"/readyz", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := r.load.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// fillFor takes all of the disk, and whatever is freed on it, for a while. The
+// disk stays full until empty.
+func (r *rig) fillFor(d time.Duration) (empty func() error, err error) {
+	ballast := filepath.Join(r.dir, "data", "somebody-elses")
+	f, err := os.Create(ballast)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	block := bytes.Repeat([]byte("x"), 1<<20)
-	for end := time.Now().Add(fullFor); time.Now().Before(end) && r.ctx.Err() == nil; {
+	for end := time.Now().Add(d); time.Now().Before(end) && r.ctx.Err() == nil; {
 		if _, err := f.Write(block[:4096]); err != nil {
 			time.Sleep(time.Millisecond) // and take what is freed
 		} else if _, err := f.Write(block); err != nil {
 			continue
 		}
 	}
-	f.Close()
-	at := accepted()
-	if err := os.Remove(ballast); err != nil {
-		return err
-	}
-	began := time.Now()
-	if r.until(20*time.Second, func() bool { return accepted() >= at+r.n/10 }) {
-		r.res.note("It went on by itself within %.1f s of there being space", time.Since(began).Seconds())
-	} else {
-		r.res.note("It did not go on by itself within 20 s of there being space, and was started again")
-		if err := s.stop(); err != nil {
-			r.res.note("It ended with %v", err)
-		}
-		r.ended()
-		if s, err = r.serve(0); err != nil {
-			return err
-		}
-		r.load.at(s.url)
-	}
-	if !r.until(time.Minute, func() bool { return accepted() >= r.n }) {
-		return errorf("%d of %d were accepted within a further minute; the log ends:\n%s", accepted(), r.n, tail(r.log))
-	}
-	stop()
-	all.Wait()
-	r.res.Bound = max(1, r.res.Ends) * lanes * window
-	r.settle(s)
-	return s.stop()
+	return func() error { return os.Remove(ballast) }, nil
 }

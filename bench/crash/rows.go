@@ -37,8 +37,8 @@ var rows = []*row{
 		play1: fullDisk,
 	},
 	{
-		name: "disk filled by others", what: "another program takes the last byte of the file system for some seconds under load",
-		noted: "nothing accepted is lost", fullOnly: true,
+		name: "disk filled by others", what: "another program takes the last byte of the file system for some seconds under load, and once more before SIGTERM",
+		noted: "not ready meanwhile; nothing accepted is lost; it goes on by itself when there is space; exit code 0", fullOnly: true,
 		n: 60_000, play1: filled,
 	},
 }

@@ -47,7 +47,7 @@ func (a *API) healthRoutes() {
 	a.raw(huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: readyzPath, Tags: []string{"Operation"}, Security: []map[string][]string{},
 		Summary:     "Can it take notifications?",
-		Description: "Needs no key. 503 while the log does not answer or is full, while no app is configured, and from the beginning of a shutdown. A paused app is no reason: what is handed in waits for it.",
+		Description: "Needs no key. 503 while the log does not answer, cannot be written to or is full, while no app is configured, and from the beginning of a shutdown. A paused app is no reason: what is handed in waits for it.",
 		Parameters:  []*huma.Param{{Name: "verbose", In: "query", Description: "Give each check.", AllowEmptyValue: true, Schema: &huma.Schema{Type: huma.TypeString}}},
 		Responses:   answers("503"),
 	}, func(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +74,11 @@ func (a *API) ready(ctx context.Context) Health {
 	}
 	s, err := a.figures.get(ctx)
 	check("serving", !a.drained.Load(), "shutting down")
-	check("log", err == nil, "the log does not answer")
+	if s.Stuck {
+		check("log", false, "the log cannot be written to; it is opened again when the disk has space")
+	} else {
+		check("log", err == nil, "the log does not answer")
+	}
 	check("space", err != nil || !s.Full, "the log is full")
 	check("apps", len(a.engine.Apps()) > 0, "no app is configured")
 	return h

@@ -142,6 +142,8 @@ func (a *app) attend(ctx context.Context, s *server, r *reloader, hup <-chan os.
 		case err := <-s.served:
 			s.served <- err // stop waits for it too
 			return err
+		case <-s.engine.Failed():
+			return s.engine.Failure()
 		case <-hup:
 			r.reload("SIGHUP")
 		case _, ok := <-events:
