@@ -40,12 +40,7 @@ func (e *Engine) NewBatch(ctx context.Context, cfg BatchConfig) (*Batch, error) 
 	if err := e.intakeOpen(); err != nil {
 		return nil, err
 	}
-	opened := false
-	defer func() {
-		if !opened {
-			e.intake.Done()
-		}
-	}()
+	defer e.intake.Done()
 	app := e.app(cfg.App)
 	if app == nil {
 		return nil, &InputError{"App", "is not an app of this engine"}
@@ -84,7 +79,7 @@ func (e *Engine) NewBatch(ctx context.Context, cfg BatchConfig) (*Batch, error) 
 	e.control.takeBatch(key, data)
 	b.writer = e.newChunkWriter(ctx, chunk{path: p, unit: b.record.ID.unit(), batch: true})
 	b.writer.queue = b.queue
-	opened = true
+	e.batches.Add(1)
 	return b, nil
 }
 
@@ -176,7 +171,7 @@ func (b *Batch) Close(ctx context.Context, broken string) (BatchRecord, error) {
 		return b.record, nil
 	}
 	b.ended = true
-	defer b.engine.intake.Done()
+	defer b.engine.batches.Done()
 	err := b.writer.close()
 	accepted, refused := int64(b.writer.written), b.record.Refused
 	if err != nil && broken == "" {

@@ -58,11 +58,14 @@ type Engine struct {
 	intakeMu     sync.Mutex
 	intakeClosed bool
 	intake       sync.WaitGroup
+	batches      sync.WaitGroup // open ones, which end when their caller likes
 
 	// Close ends these one after the other: first nothing new is sent, then
-	// what is under way may end, then everything stops.
+	// what is under way may end, then clients give up, then everything stops.
 	sending     context.Context
 	stopSending context.CancelFunc
+	pushing     context.Context
+	stopPushing context.CancelFunc
 	hard        context.Context
 	stopHard    context.CancelFunc
 	sources     sync.WaitGroup // read queues
@@ -87,7 +90,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e.gates = newGates(e)
 	e.recorder = &recorder{engine: e, wake: make(chan struct{}, 1)}
 	e.hard, e.stopHard = context.WithCancel(context.WithoutCancel(ctx))
-	e.sending, e.stopSending = context.WithCancel(e.hard)
+	e.pushing, e.stopPushing = context.WithCancel(e.hard)
+	e.sending, e.stopSending = context.WithCancel(e.pushing)
 	if err := e.SetApps(cfg.Apps); err != nil {
 		return nil, err
 	}
@@ -157,9 +161,26 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	return nil
 }
 
+const (
+	// LastWrites is how much longer than its context Close takes at most to write
+	// down what has come already: answers of APNs, and what was handed in.
+	LastWrites = 2 * time.Second
+	// lastSteps bounds what is left to do then: to write down what the log and its
+	// index hold in memory. It takes longer only if the disk stands still.
+	lastSteps = 5*time.Second + shutdownTime
+)
+
+// errUnfinished: something waits for a disk that does not answer.
+var errUnfinished = errors.New("engine: not everything has come to an end")
+
 // Close stops taking notifications, lets those under way end while ctx allows,
 // and leaves the rest on the log for the next Open. What was written to APNs and
-// not answered when ctx is done will be sent again then, unless DropUnknown.
+// not answered when ctx is done will be sent again then, unless DropUnknown. Batches
+// that are still open then are cut off; what was added to them and is on disk is
+// sent.
+//
+// An error says that not everything had ended, and is ctx's, or that the disk
+// stands still; nothing is lost for that.
 func (e *Engine) Close(ctx context.Context) error {
 	e.closed.Do(func() { e.closeErr = e.close(ctx) })
 	return e.closeErr
@@ -169,28 +190,42 @@ func (e *Engine) close(ctx context.Context) (err error) {
 	e.intakeMu.Lock()
 	e.intakeClosed = true
 	e.intakeMu.Unlock()
-	e.intake.Wait() // each is bounded by storeTimeout
-
+	if endsWithin(ctx, e.intake.Wait) {
+		endsWithin(ctx, e.batches.Wait)
+	}
+	e.queuesMu.Lock() // no queue begins to be read from now on
 	e.stopSending()
+	e.queuesMu.Unlock()
 	e.routesMu.Lock()
 	for _, r := range e.routes {
 		r.retire()
 	}
 	e.routesMu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		e.sources.Wait()
-		e.senders.Wait()
-		e.settleRest(ctx)
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
+	sent := func() { e.sources.Wait(); e.senders.Wait() }
+	if !endsWithin(ctx, sent) || !e.settleRest(ctx) {
 		err = context.Cause(ctx)
+		e.stopPushing()
+		last, cancel := context.WithTimeout(context.Background(), LastWrites)
+		if endsWithin(last, func() { e.intake.Wait(); e.batches.Wait(); sent() }) {
+			e.settleRest(last)
+		}
+		cancel()
 	}
 	e.stopHard()
-	<-ended // nothing waits longer than a moment once hard is done
+	last, cancel := context.WithTimeout(context.Background(), lastSteps)
+	defer cancel()
+	if !endsWithin(last, e.finish) && err == nil {
+		err = errUnfinished
+	}
+	return err
+}
+
+// finish ends everything else; nothing waits longer than a moment once hard is
+// done, unless it waits for the disk.
+func (e *Engine) finish() {
+	e.intake.Wait()
+	e.sources.Wait()
+	e.senders.Wait()
 	e.background.Wait()
 	if e.ledger != nil {
 		if err := e.ledger.close(); err != nil {
@@ -201,27 +236,41 @@ func (e *Engine) close(ctx context.Context) (err error) {
 	if e.store != nil {
 		e.store.close()
 	}
-	return err
 }
 
-// settleRest waits until the recorder has written what was decided.
-func (e *Engine) settleRest(ctx context.Context) {
+// endsWithin reports whether something ended before ctx did.
+func endsWithin(ctx context.Context, wait func()) bool {
+	ended := make(chan struct{})
+	go func() {
+		wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// settleRest waits until the recorder has written what was decided, and reports
+// whether it has.
+func (e *Engine) settleRest(ctx context.Context) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for e.leases.count() > 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return
-		case <-e.hard.Done():
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // stopping says that an outcome is the doing of Close.
 func (e *Engine) stopping(err error) bool {
-	return e.hard.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, apns.ErrClosed) || errors.Is(err, apns.ErrStopped))
+	return e.pushing.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, apns.ErrClosed) || errors.Is(err, apns.ErrStopped))
 }
 
 func (e *Engine) packer(p path) *packer {

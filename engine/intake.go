@@ -334,7 +334,7 @@ func (p *packer) commit(list []*submission) error {
 	if err := p.engine.reserve(len(p.spare)); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	ctx, cancel := context.WithTimeout(p.engine.hard, storeTimeout)
 	defer cancel()
 	q, err := p.engine.queueFor(ctx, p.path, BatchID{})
 	if err != nil {
@@ -415,7 +415,9 @@ func (w *chunkWriter) flush() {
 }
 
 func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64, chunks int) error {
-	ctx, cancel := context.WithTimeout(w.ctx, storeTimeout)
+	ctx, leave := untilEither(w.ctx, w.engine.hard)
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if !w.reserved {
 		if err := w.engine.reserve(len(data)); err != nil {

@@ -131,9 +131,11 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 	run, cancel := context.WithCancel(e.sending)
 	q.cancel = cancel
 	e.queuesMu.Lock()
+	defer e.queuesMu.Unlock()
 	e.queues[queueKey{p, batch}] = q
-	e.queuesMu.Unlock()
-	e.sources.Go(func() { e.source(run, q) })
+	if e.sending.Err() == nil {
+		e.sources.Go(func() { e.source(run, q) })
+	}
 	return q, nil
 }
 

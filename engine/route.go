@@ -59,7 +59,7 @@ func (e *Engine) route(p path) (*route, error) {
 		old.retire()
 	}
 	e.routes[p] = r
-	e.senders.Go(func() { r.run(e.hard) })
+	e.senders.Go(func() { r.run(e.pushing) })
 	return r, nil
 }
 
@@ -80,19 +80,19 @@ func (r *route) hand(ctx context.Context, list []delivery) bool {
 // farewell bounds the goodbye of a client's connections.
 const farewell = 2 * time.Second
 
-func (r *route) run(hard context.Context) {
+func (r *route) run(pushing context.Context) {
 	defer close(r.done)
-	for result := range r.client.PushAll(hard, r.input(hard)) {
+	for result := range r.client.PushAll(pushing, r.input(pushing)) {
 		d := result.Notification.Tag.(*delivery)
 		d.lease.settle(d, &result)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), farewell)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(pushing), farewell)
 	defer cancel()
 	r.client.Close(ctx)
 }
 
 // input is what PushAll reads. It goes on until the route is retired.
-func (r *route) input(hard context.Context) iter.Seq[*apns.Notification] {
+func (r *route) input(pushing context.Context) iter.Seq[*apns.Notification] {
 	return func(yield func(*apns.Notification) bool) {
 		for {
 			select {
@@ -102,7 +102,7 @@ func (r *route) input(hard context.Context) iter.Seq[*apns.Notification] {
 				}
 			case <-r.closing:
 				return
-			case <-hard.Done():
+			case <-pushing.Done():
 				return
 			}
 		}

@@ -149,7 +149,7 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, push.stop(farewell)) }()
+	defer push.stop(farewell)
 	m := devMap{
 		Endpoint: s.apns, API: s.api, Server: push.url, APIKey: push.key, App: devApp, CAFile: caFile, KeyFile: keyFile,
 		KeyID: key.KeyID(), TeamID: devTeam, Topic: devTopic, DeviceToken: devDeviceToken,

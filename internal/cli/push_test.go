@@ -84,11 +84,7 @@ func newServing(t *testing.T) *serving {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.stop(10 * time.Second); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { s.stop(10 * time.Second) })
 	return s
 }
 

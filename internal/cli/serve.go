@@ -113,10 +113,7 @@ func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
 	err = a.attend(cmd.Context(), s, r, hup)
 	a.tellSystemd(log, "STOPPING=1")
 	log.Info("stopping", "grace", c.grace)
-	stopErr := s.stop(c.grace)
-	if err == nil {
-		err = stopErr
-	}
+	s.stop(c.grace)
 	if err == nil {
 		log.Info("stopped; what has no verdict is on disk and goes on at the next start")
 	}

@@ -150,8 +150,11 @@ func (w *steadyWriter) Flush() {
 func (w *steadyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // stop ends the server: nothing new is taken, what is under way may end, and the
-// rest stays on disk. Its error is not that time ran out.
-func (s *server) stop(grace time.Duration) error {
+// rest stays on disk.
+func (s *server) stop(grace time.Duration) {
+	if grace > 2*engine.LastWrites {
+		grace -= engine.LastWrites // which are part of it
+	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), grace, errGrace)
 	defer cancel()
 	s.api.Drain()
@@ -164,13 +167,18 @@ func (s *server) stop(grace time.Duration) error {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
-	s.requests.Wait() // the engine bounds what they wait for
-	err := s.engine.Close(ctx)
-	if errors.Is(err, errGrace) {
-		s.log.Warn("not everything that was under way has ended; it goes on at the next start", "grace", grace)
-		return nil
+	requests := make(chan struct{})
+	go func() {
+		s.requests.Wait()
+		close(requests)
+	}()
+	select {
+	case <-requests:
+	case <-ctx.Done(): // a closed engine answers them too
 	}
-	return err
+	if err := s.engine.Close(ctx); err != nil {
+		s.log.Warn("not everything that was under way has ended; it goes on at the next start", "grace", grace, "because", err)
+	}
 }
 
 var errGrace = errors.New("the time to stop has run out")
