@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,8 @@ type control struct {
 	apps    jetstream.KeyValue
 	batches jetstream.KeyValue
 	cancels jetstream.KeyValue
+
+	taken atomic.Uint64 // entries
 
 	mu        sync.RWMutex
 	pausedApp map[string]AppControl
@@ -100,6 +103,7 @@ func (c *control) watch(ctx context.Context, kv jetstream.KeyValue, take func(ke
 	for ctx.Err() == nil {
 		w, err := kv.WatchAll(ctx)
 		if err != nil {
+			c.engine.complain(ctx, "what people decided cannot be followed", err, "bucket", kv.Bucket())
 			pause(ctx, troublePause)
 			continue
 		}
@@ -113,21 +117,28 @@ func (c *control) watch(ctx context.Context, kv jetstream.KeyValue, take func(ke
 				value = nil
 			}
 			take(entry.Key(), value)
+			c.taken.Add(1)
 			c.engine.gates.controlled()
 		}
 		w.Stop()
 	}
 }
 
-// start reads what there is and goes on following it.
-func (c *control) start(ctx context.Context) {
-	var ready sync.WaitGroup
-	ready.Add(3)
+// start follows the log until hard is done, and returns when it knows what there
+// is.
+func (c *control) start(ctx, hard context.Context) error {
+	var all sync.WaitGroup
+	all.Add(3)
 	e := c.engine
-	e.background.Go(func() { c.watch(ctx, c.apps, c.takeApp, &ready) })
-	e.background.Go(func() { c.watch(ctx, c.batches, c.takeBatch, &ready) })
-	e.background.Go(func() { c.watch(ctx, c.cancels, c.takeCancel, &ready) })
-	ready.Wait()
+	e.background.Go(func() { c.watch(hard, c.apps, c.takeApp, &all) })
+	e.background.Go(func() { c.watch(hard, c.batches, c.takeBatch, &all) })
+	e.background.Go(func() { c.watch(hard, c.cancels, c.takeCancel, &all) })
+	known := make(chan struct{})
+	e.background.Go(func() {
+		all.Wait()
+		close(known)
+	})
+	return e.await(ctx, "what people decided", known, c.taken.Load)
 }
 
 func (c *control) takeApp(key string, value []byte) {

@@ -32,9 +32,10 @@ type Engine struct {
 	leases   leases
 	stats    stats
 	full     atomic.Bool
-	stuck    atomic.Bool  // the log takes nothing until it is opened again
-	room     atomic.Int64 // bytes that notifications can still take, until the next look
-	reopened reopenings   // the janitor's
+	stuck    atomic.Bool           // the log takes nothing until it is opened again
+	room     atomic.Int64          // bytes that notifications can still take, until the next look
+	reopened reopenings            // the janitor's
+	trouble  atomic.Pointer[error] // the last that was complained of
 	failed   chan struct{}
 	failure  error        // why, when failed is closed
 	engines  atomic.Int32 // that share the log, this one included
@@ -76,7 +77,8 @@ type Engine struct {
 }
 
 // Open starts an engine: it recovers the log, reads what it has to know, and
-// goes on sending what is queued.
+// goes on sending what is queued. It fails if the log does not answer for
+// openPatience.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg, err := cfg.check()
 	if err != nil {
@@ -136,17 +138,28 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	}
 	e.background.Go(func() { e.recorder.run(e.hard) })
 	e.background.Go(func() { e.ledger.follow(e.hard) })
-	e.control.start(e.hard)
+	if err := e.control.start(ctx, e.hard); err != nil {
+		return err
+	}
 	known := make(chan struct{})
 	var once sync.Once
 	e.background.Go(func() { e.dead.follow(e.hard, func() { once.Do(func() { close(known) }) }) })
-	select {
-	case <-known:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	if err := e.ledger.catchUp(ctx); err != nil {
+	if err := e.await(ctx, "the list of dead device tokens", known, func() uint64 { return uint64(e.dead.size()) }); err != nil {
 		return err
+	}
+	caught := make(chan struct{})
+	var catchErr error
+	catching, stop := context.WithCancel(ctx)
+	defer stop()
+	e.background.Go(func() {
+		defer close(caught)
+		catchErr = e.ledger.catchUp(catching)
+	})
+	if err := e.await(ctx, "the log of verdicts", caught, e.ledger.position); err != nil {
+		return err
+	}
+	if catchErr != nil {
+		return catchErr
 	}
 	if err := e.lookForSpace(ctx); err != nil {
 		return err
@@ -172,6 +185,35 @@ const (
 
 // errUnfinished: something waits for a disk that does not answer.
 var errUnfinished = errors.New("engine: not everything has come to an end")
+
+// openPatience is for how long the log may bring nothing while Open reads it.
+// There can be much to read, so all of it has no bound.
+const openPatience = 30 * time.Second
+
+// await waits until something has been read.
+func (e *Engine) await(ctx context.Context, what string, read <-chan struct{}, progress func() uint64) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	seen, since := progress(), time.Now()
+	for {
+		select {
+		case <-read:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("engine: %s has not been read: %w", what, context.Cause(ctx))
+		case now := <-tick.C:
+			if n := progress(); n != seen {
+				seen, since = n, now
+			} else if now.Sub(since) >= openPatience {
+				err := fmt.Errorf("engine: %s cannot be read: the log has brought nothing for %v; are the servers reachable, and enough of them to agree?", what, openPatience)
+				if cause := e.trouble.Load(); cause != nil {
+					err = fmt.Errorf("%w The last error: %w", err, *cause)
+				}
+				return err
+			}
+		}
+	}
+}
 
 // Close stops taking notifications, lets those under way end while ctx allows,
 // and leaves the rest on the log for the next Open. What was written to APNs and
@@ -295,7 +337,12 @@ const (
 // complain logs what does not work, unless it is the doing of Close or follows
 // from what was logged already.
 func (e *Engine) complain(ctx context.Context, what string, err error, more ...any) {
-	if err != nil && ctx.Err() == nil && !e.stuck.Load() {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	err = discreet(e.cfg.Store.URLs, err)
+	e.trouble.Store(&err)
+	if !e.stuck.Load() {
 		e.log.Warn(what, append(more, "error", err)...)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -100,7 +99,7 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 	}
 	options := []nats.Option{
 		nats.Name("aviso"), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("log", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("log", "error", discreet(cfg.URLs, err)) }),
 	}
 	if cfg.URLs == "" {
 		if s.inside, err = embed(cfg, log); err != nil {
@@ -116,7 +115,7 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 			s.replicas = 3
 		}
 		options = append(options,
-			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("disconnected from the log", "error", err) }),
+			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("disconnected from the log", "error", discreet(cfg.URLs, err)) }),
 			nats.ReconnectHandler(func(c *nats.Conn) { log.Info("connected to the log again", "server", c.ConnectedServerName()) }))
 		if cfg.CredentialsFile != "" {
 			options = append(options, nats.UserCredentials(cfg.CredentialsFile))
@@ -126,27 +125,15 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 		}
 	}
 	if s.conn, err = nats.Connect(cfg.URLs, options...); err != nil {
-		return nil, fmt.Errorf("engine: no connection to the log at %s: %w", hosts(cfg.URLs), err)
+		return nil, fmt.Errorf("engine: no connection to the log at %s: %w", hosts(cfg.URLs), discreet(cfg.URLs, err))
 	}
 	if s.JetStream, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(storeTimeout)); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	if _, err = s.AccountInfo(ctx); err != nil {
-		return nil, fmt.Errorf("engine: JetStream does not answer; is it enabled on the servers at %s? %w", hosts(cfg.URLs), err)
+		return nil, fmt.Errorf("engine: JetStream does not answer; is it enabled on the servers at %s? %w", hosts(cfg.URLs), discreet(cfg.URLs, err))
 	}
 	return s, nil
-}
-
-// hosts takes users and passwords out of URLs.
-func hosts(urls string) string {
-	var list []string
-	for _, u := range strings.Split(urls, ",") {
-		if i := strings.LastIndexByte(u, '@'); i >= 0 {
-			u = u[i+1:]
-		}
-		list = append(list, strings.TrimSpace(u))
-	}
-	return strings.Join(list, ", ")
 }
 
 // dirBytes is the size of all files in a folder that may be missing.

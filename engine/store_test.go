@@ -80,6 +80,7 @@ func TestOpenErrors(t *testing.T) {
 	for name, store := range map[string]StoreConfig{
 		"Dir is missing":  {},
 		"no connection":   {Dir: t.TempDir(), URLs: "nats://me:geheim@127.0.0.1:1"},
+		"cannot be read":  {Dir: t.TempDir(), URLs: "nats://me:geheim%zz@127.0.0.1:1"},
 		"not a directory": {Dir: filepath.Join("store_test.go", "x")},
 		"no such file":    {Dir: t.TempDir(), URLs: "nats://127.0.0.1:1", CredentialsFile: "missing.creds"},
 	} {
