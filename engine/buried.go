@@ -110,7 +110,7 @@ func (e *Engine) RetryDeadLetters(ctx context.Context, number uint64) error {
 		return storeError(stream.DeleteMsg(ctx, number))
 	}
 	var w sectionWriter
-	w.begin(c)
+	w.begin(c, false)
 	for i := range c.targets {
 		t := &c.targets[i]
 		// The verdict says that it is queued again, and in place of attempts as

@@ -90,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.stats.paths = map[path]*tally{}
 	e.gates = newGates(e)
-	e.recorder = &recorder{engine: e, wake: make(chan struct{}, 1)}
+	e.recorder = &recorder{engine: e, id: apns.NewID(), wake: make(chan struct{}, 1)}
 	e.hard, e.stopHard = context.WithCancel(context.WithoutCancel(ctx))
 	e.pushing, e.stopPushing = context.WithCancel(e.hard)
 	e.sending, e.stopSending = context.WithCancel(e.pushing)

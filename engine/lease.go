@@ -76,7 +76,7 @@ func (e *Engine) take(ctx context.Context, q *queue, msg jetstream.Msg) {
 	if wasAside(msg) {
 		l.number++
 	}
-	l.section.begin(c)
+	l.section.begin(c, l.number > 1)
 	l.renewed(time.Now())
 	if !e.leases.add(l) {
 		return // it is under way here already; the lease goes on with this message
@@ -269,7 +269,7 @@ func (l *lease) announce(ctx context.Context, todo []int) error {
 		t := &l.chunk.targets[i]
 		if l.chunk.templates[t.template].dropUnknown {
 			if w.count == 0 {
-				w.begin(l.chunk)
+				w.begin(l.chunk, l.number > 1)
 			}
 			w.add(l.chunk, t, now, &decision{state: Sending}, "", false)
 		}

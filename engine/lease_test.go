@@ -43,7 +43,7 @@ func testGiveBackAfterVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &lease{engine: r.Engine, queue: q, chunk: c, done: make([]bool, 2), seq: meta.Sequence.Stream, number: 1, msg: msg}
-	l.section.begin(c)
+	l.section.begin(c, false)
 	l.renewed(time.Now())
 	if !r.leases.add(l) {
 		t.Fatal("it is under way already")

@@ -30,6 +30,7 @@ type ledger struct {
 	through uint64        // the last sequence that was taken in
 	moved   chan struct{} // closed and replaced when through changes
 	batches map[BatchID]*Counts
+	late    lateVerdicts
 	saved   uint64    // through when the counts were last written
 	log     time.Time // when the log was made, which tells it from another
 }
@@ -55,7 +56,7 @@ func (c *Counts) Final() int64 {
 }
 
 func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
-	l = &ledger{engine: e, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), batches: map[BatchID]*Counts{}}
+	l = &ledger{engine: e, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), batches: map[BatchID]*Counts{}, late: newLateVerdicts()}
 	l.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
 		Name: streamVerdicts, Subjects: []string{subjectVerdicts},
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
@@ -84,7 +85,7 @@ func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
 		// The counts may be of verdicts that the log does not have any more.
-		data, err := json.Marshal(countsFile{l.log, l.saved, l.batches})
+		data, err := json.Marshal(countsFile{l.log, l.saved, l.batches, l.late})
 		if err == nil {
 			err = l.replaceCounts(data)
 		}
@@ -96,13 +97,15 @@ func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
 	return l, nil
 }
 
-// countsFile holds the counts of batches and up to where they count. What comes
-// after that is counted again at the next start, and so would be all of it, if the
-// log did not forget verdicts: the file has to be as sure as the log is.
+// countsFile holds the counts of batches, and which verdicts are late, and up to
+// where they count. What comes after that is counted again at the next start, and so
+// would be all of it, if the log did not forget verdicts: the file has to be as sure
+// as the log is.
 type countsFile struct {
 	Log     time.Time
 	Through uint64
 	Batches map[BatchID]*Counts
+	Late    lateVerdicts
 }
 
 func (l *ledger) countsPath() string { return filepath.Join(l.dir, "counts.json") }
@@ -121,6 +124,12 @@ func (l *ledger) loadCounts(last uint64) {
 	if f.Batches != nil {
 		l.batches = f.Batches
 	}
+	if f.Late.Records != nil {
+		l.late.Records = f.Late.Records
+	}
+	if f.Late.TakenOver != nil {
+		l.late.TakenOver = f.Late.TakenOver
+	}
 }
 
 // saveCounts writes the counts if there is something new.
@@ -137,7 +146,7 @@ func (l *ledger) saveCounts() error {
 		}
 	}
 	through := l.through
-	data, err := json.Marshal(countsFile{l.log, through, l.batches})
+	data, err := json.Marshal(countsFile{l.log, through, l.batches, l.late})
 	l.mu.Unlock()
 	if err == nil {
 		err = l.replaceCounts(data)
@@ -214,25 +223,37 @@ func (l *ledger) follow(ctx context.Context) {
 
 // takeIn indexes and counts one record.
 func (l *ledger) takeIn(seq uint64, data []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if seq <= l.through {
+	if seq <= l.position() {
 		return nil
 	}
-	count := seq > l.saved
-	keys, err := recordKeys(nil, data, func(v *rawVerdict) {
-		if count && v.batch {
-			l.count(v)
-		}
-	})
+	keys, err := recordKeys(nil, data)
 	if err != nil {
 		// It must not stop what comes after it.
 		l.engine.log.Error("a verdict record cannot be read", "sequence", seq, "error", err)
+	}
+	takenOver, late, err := l.lateIn(l.engine.hard, seq, data)
+	if err != nil {
+		return err
 	}
 	if seq > l.index.Through() {
 		if err := l.index.Add(seq, keys); err != nil {
 			return err
 		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range takenOver {
+		l.late.TakenOver[key] = seq
+	}
+	if len(late) > 0 {
+		l.late.Records[seq] = late
+	}
+	if seq > l.saved {
+		eachInTime(data, late, func(v *rawVerdict) {
+			if v.batch {
+				l.count(v)
+			}
+		})
 	}
 	l.through = seq
 	close(l.moved)
@@ -362,7 +383,7 @@ func (l *ledger) records(ctx context.Context, keys []uint64, each func(seq uint6
 			}
 			more := true
 			if data != nil {
-				err = readVerdicts(data, func(v *rawVerdict) { more = more && each(seq, v) })
+				err = eachInTime(data, l.lateOf(seq), func(v *rawVerdict) { more = more && each(seq, v) })
 			}
 			if err != nil || !more {
 				return err
@@ -390,6 +411,9 @@ func (l *ledger) trim(ctx context.Context) error {
 	if err != nil {
 		return storeError(err)
 	}
+	l.mu.Lock()
+	l.late.trim(info.State.FirstSeq)
+	l.mu.Unlock()
 	return l.index.DropBefore(info.State.FirstSeq)
 }
 

@@ -396,7 +396,7 @@ func (e *Engine) Verdicts(ctx context.Context, f Filter, from Cursor, limit int)
 		}
 		var found []Verdict
 		old := false
-		if err := readVerdicts(data, func(v *rawVerdict) {
+		if err := eachInTime(data, e.ledger.lateOf(seq), func(v *rawVerdict) {
 			old = !f.After.IsZero() && v.at < f.After.UnixMilli()
 			if match(v) {
 				found = append(found, v.verdict())

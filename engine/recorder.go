@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"aviso.example/apns"
 )
@@ -16,7 +19,9 @@ import (
 // device tokens); then the verdicts; then the chunk is acknowledged. A crash
 // between two steps repeats what comes after, and each step can be repeated.
 type recorder struct {
-	engine *Engine
+	engine  *Engine
+	id      apns.ID // of this recorder among others
+	records int     // written; run's
 
 	mu     sync.Mutex
 	queue  []*lease
@@ -114,7 +119,10 @@ func (r *recorder) commit(ctx context.Context) bool {
 		return false
 	}
 	for _, data := range records {
-		if !r.untilDone(ctx, "verdicts", func(ctx context.Context) error { return r.engine.putVerdicts(ctx, data) }) {
+		// The log may have it although it did not say so in time.
+		r.records++
+		id := jetstream.WithMsgID(fmt.Sprintf("%s.%d", r.id, r.records))
+		if !r.untilDone(ctx, "verdicts", func(ctx context.Context) error { return r.engine.putVerdicts(ctx, data, id) }) {
 			return false
 		}
 	}
@@ -129,10 +137,10 @@ func (r *recorder) write(ctx context.Context, w *sectionWriter) error {
 	return r.engine.putVerdicts(ctx, appendSum(w.appendTo([]byte{verdictFormat})))
 }
 
-func (e *Engine) putVerdicts(ctx context.Context, data []byte) error {
+func (e *Engine) putVerdicts(ctx context.Context, data []byte, options ...jetstream.PublishOpt) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	_, err := e.store.put(ctx, subjectVerdicts, data)
+	_, err := e.store.put(ctx, subjectVerdicts, data, options...)
 	return err
 }
 

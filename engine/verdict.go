@@ -68,10 +68,17 @@ type sectionWriter struct {
 	message MessageID
 }
 
-func (w *sectionWriter) begin(c *chunk) {
+// sectionTakenOver marks the verdicts of a lease that was not the chunk's first: an
+// engine that had it before may still write others. See late.go.
+const sectionTakenOver = chunkOfBatch << 1
+
+func (w *sectionWriter) begin(c *chunk, takenOver bool) {
 	flags := byte(0)
 	if c.batch {
 		flags |= chunkOfBatch
+	}
+	if takenOver {
+		flags |= sectionTakenOver
 	}
 	w.head = append(w.head[:0], flags, byte(c.environment), byte(c.lane))
 	w.head = append(appendBytes(w.head, c.app), c.unit[:]...)
@@ -149,6 +156,7 @@ type rawVerdict struct {
 	lane          Lane
 	unit          apns.ID
 	batch         bool
+	takenOver     bool
 	number        uint32
 	state         State
 	at            int64
@@ -175,7 +183,7 @@ func readVerdicts(data []byte, each func(*rawVerdict)) error {
 	var v rawVerdict
 	for r.err == nil && len(r.data) > 0 {
 		flags := r.octet()
-		v = rawVerdict{batch: flags&chunkOfBatch != 0, app: v.app}
+		v = rawVerdict{batch: flags&chunkOfBatch != 0, takenOver: flags&sectionTakenOver != 0, app: v.app}
 		v.environment, v.lane = apns.Environment(r.octet()), Lane(r.octet())
 		if app := r.bytes(); string(app) != v.app { // which allocates nothing
 			v.app = string(app)
@@ -274,7 +282,7 @@ func mix(a, b uint64) uint64 {
 }
 
 // recordKeys appends the keys of a record to dst.
-func recordKeys(dst []uint64, data []byte, each func(*rawVerdict)) ([]uint64, error) {
+func recordKeys(dst []uint64, data []byte) ([]uint64, error) {
 	last := uint64(0)
 	err := readVerdicts(data, func(v *rawVerdict) {
 		if k := rangeKey(&v.unit, v.number); k != last {
@@ -282,7 +290,6 @@ func recordKeys(dst []uint64, data []byte, each func(*rawVerdict)) ([]uint64, er
 			dst = append(dst, k)
 		}
 		dst = append(dst, tokenKey(v.token))
-		each(v)
 	})
 	return dst, err
 }

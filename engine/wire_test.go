@@ -58,13 +58,13 @@ func TestChunkDamaged(t *testing.T) {
 func sampleRecord() []byte {
 	c := sampleChunk()
 	var w sectionWriter
-	w.begin(c)
+	w.begin(c, false)
 	at := time.UnixMilli(1_790_000_001_000)
 	w.add(c, &c.targets[0], at, &decision{state: Accepted, status: 200}, "5b1a5e52-0c3c-4f1a-9d4f-8f6a2f7a1b11", false)
 	w.add(c, &c.targets[1], at.Add(time.Second), &decision{state: Retrying, status: 503, reason: apns.ReasonServiceUnavailable, retryAt: at.Add(time.Minute)}, "", false)
 	record := w.appendTo([]byte{verdictFormat})
 	c.batch = false
-	w.begin(c)
+	w.begin(c, false)
 	w.add(c, &c.targets[0], at, &decision{state: Rejected, status: 410, reason: "Unregistered", deadSince: at.Add(-time.Hour)}, "", true)
 	w.add(c, &c.targets[2], at, &decision{state: Unknown, detail: "no answer", buried: true}, "", false)
 	return appendSum(w.appendTo(record))
@@ -105,7 +105,7 @@ func TestVerdictRoundTrip(t *testing.T) {
 			t.Errorf("verdict %d:\n%+v\n%+v", i, got[i], want[i])
 		}
 	}
-	keys, err := recordKeys(nil, data, func(*rawVerdict) {})
+	keys, err := recordKeys(nil, data)
 	if err != nil || len(keys) != 5 { // the range once, a device token for each verdict
 		t.Errorf("%d keys, %v", len(keys), err)
 	}
@@ -150,7 +150,7 @@ func FuzzVerdicts(f *testing.F) {
 	data := sampleRecord()
 	f.Add(data[:len(data)-4])
 	f.Fuzz(func(t *testing.T, data []byte) {
-		recordKeys(nil, appendSum(data), func(v *rawVerdict) { v.verdict() })
+		recordKeys(nil, appendSum(data))
 		readDead(appendSum(data), func(string, apns.Environment, byte, deadToken) {})
 	})
 }

@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"aviso.example/apnstest"
+	"aviso.example/sim"
+)
+
+// What follows an end is late, except a person's decision to send it again, and
+// what follows that.
+func TestStanding(t *testing.T) {
+	type step struct {
+		state State
+		round uint32
+		ended State // with Queued: what is sent again
+		late  bool
+	}
+	for name, steps := range map[string][]step{
+		"one end":               {{Sending, 0, 0, false}, {Retrying, 0, 0, false}, {Sending, 1, 0, false}, {Accepted, 1, 0, false}},
+		"two ends":              {{Accepted, 0, 0, false}, {Rejected, 0, 0, true}, {Accepted, 0, 0, true}},
+		"a retry after the end": {{Accepted, 0, 0, false}, {Retrying, 0, 0, true}, {Accepted, 1, 0, true}},
+		"taken back":            {{Sending, 0, 0, false}, {Queued, 0, 0, false}, {Accepted, 0, 0, false}, {Queued, 0, 0, true}},
+		"sent again":            {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Accepted, 3, 0, false}, {Expired, 2, 0, true}},
+		"a stale end meanwhile": {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Rejected, 2, 0, true}, {Accepted, 3, 0, false}},
+		"sent again by two":     {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Queued, 2, Expired, true}, {Accepted, 3, 0, false}},
+		"sent again and again":  {{Expired, 0, 0, false}, {Queued, 0, Expired, false}, {Expired, 1, 0, false}, {Queued, 1, Expired, false}, {Accepted, 2, 0, false}},
+		"the beginning is gone": {{Queued, 2, Expired, false}, {Accepted, 3, 0, false}, {Accepted, 3, 0, true}},
+	} {
+		var s standing
+		for i, st := range steps {
+			v := rawVerdict{state: st.state, round: st.round, attempts: uint32(st.ended)}
+			if late := s.take(&v); late != st.late {
+				t.Errorf("%s: step %d, %s: late is %v", name, i, st.state, late)
+			}
+		}
+	}
+}
+
+// startLog starts a log server that several engines can share.
+func startLog(t *testing.T) (urls string) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the log is not ready")
+	}
+	u := url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Addr().(*net.TCPAddr).Port))}
+	return u.String()
+}
+
+// An engine that stands still for longer than its lease and then goes on gives
+// nothing a second end, neither in the lists nor in the counts of any engine, nor
+// after a start without the index.
+func TestOneEnd(t *testing.T) {
+	apple := apnstest.Start(t, func(cfg *sim.Config) { cfg.RoundTrip = 300 * time.Millisecond })
+	urls := startLog(t)
+	onCluster := func(cfg *Config) {
+		cfg.Store.URLs, cfg.Store.Replicas, cfg.Lease = urls, 1, time.Second
+	}
+	a := newRig(t, apple, onCluster)
+	receipt := a.submit(hello(), devices(0, 3)...)
+	b := a.batch(BatchConfig{})
+	fill(t, b, 10, 30)
+	if _, err := b.Close(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	const all = 23
+	for end := time.Now().Add(10 * time.Second); apple.Stats().Accepted < all; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("APNs accepted %d", apple.Stats().Accepted)
+		}
+	}
+	// It has sent everything, and neither renews its leases nor writes a verdict.
+	a.leases.mu.Lock()
+	a.recorder.mu.Lock()
+	other := newRig(t, apple, onCluster)
+	other.wait(receipt.Message)
+	other.waitBatch(b.ID(), isDone)
+	a.recorder.mu.Unlock()
+	a.leases.mu.Unlock()
+
+	written := func() (n int) {
+		info, err := a.ledger.stream.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := uint64(1); seq <= info.State.LastSeq; seq++ {
+			data, err := a.ledger.record(t.Context(), seq)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := readVerdicts(data, func(v *rawVerdict) { n++ }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	for end := time.Now().Add(20 * time.Second); written() < 2*all; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d verdicts were written, not two for each", written())
+		}
+	}
+	look := func(name string, e *Engine) {
+		t.Helper()
+		page, err := e.Verdicts(t.Context(), Filter{}, Cursor{}, 1000)
+		if err != nil || len(page.Verdicts) != all {
+			t.Errorf("%s: %d verdicts are listed, %v", name, len(page.Verdicts), err)
+		}
+		for i := range receipt.Message.Count {
+			d, err := e.Delivery(t.Context(), receipt.Message.ID(i))
+			if err != nil || d.State != Accepted || len(d.History) > 0 {
+				t.Errorf("%s: %+v, %v", name, d, err)
+			}
+		}
+		s, err := e.Batch(t.Context(), b.ID())
+		if err != nil || s.Counts.Final() != 20 {
+			t.Errorf("%s: %+v, %v", name, s.Counts, err)
+		}
+	}
+	look("the one that stood still", a.Engine)
+	look("the other", other.Engine)
+	other.close()
+	other.open()
+	look("after a start", other.Engine)
+	other.close()
+	third := newRig(t, apple, onCluster) // in a folder of its own
+	look("with a new index", third.Engine)
+	if err := third.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	third.Engine = nil
+}
