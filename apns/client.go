@@ -86,9 +86,13 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) setup() (h2.Config, error) {
 	conn := &connection{}
 	conn.succeeded.Store(int64(time.Since(c.born)))
+	// The answer's apns-id is the request's, so it is not kept.
+	keep := []string{keptUniqueID: proto.FieldUniqueID, keptRetryAfter: proto.FieldRetryAfter}
+	if c.cfg.Host == HostManagement {
+		keep = append(keep, proto.FieldChannelID)
+	}
 	cfg := h2.Config{
-		// The answer's apns-id is the request's, so it is not kept.
-		Keep:           []string{proto.FieldUniqueID, proto.FieldRetryAfter},
+		Keep:           keep,
 		RequestTimeout: c.cfg.RequestTimeout,
 		Owner:          conn,
 	}
@@ -126,13 +130,27 @@ func (c *Client) setup() (h2.Config, error) {
 // that was is Unknown. Without a deadline in ctx, Config.Timeout applies.
 func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
 	j := c.jobs.Get().(*job)
-	now := c.now()
+	now, deadline := c.span(ctx)
+	c.open.Add(1)
+	c.run(ctx, j, deadline, j.prepare(n, now, deadline))
+	receipt, err := j.receipt(), j.err
+	j.release()
+	c.jobs.Put(j)
+	return receipt, err
+}
+
+// span returns the present time and when a call has to be over.
+func (c *Client) span(ctx context.Context) (now, deadline time.Time) {
+	now = c.now()
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = now.Add(c.cfg.Timeout)
 	}
-	c.open.Add(1)
-	err := j.prepare(n, now, deadline)
+	return now, deadline
+}
+
+// run takes a job from its preparation, which err is about, to its outcome.
+func (c *Client) run(ctx context.Context, j *job, deadline time.Time, err error) {
 	if err == nil && ctx.Err() != nil {
 		err = &NotSentError{Cause: because(ctx)}
 	}
@@ -153,10 +171,6 @@ func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
 			<-j.done
 		}
 	}
-	receipt, err := j.receipt(), j.err
-	j.release()
-	c.jobs.Put(j)
-	return receipt, err
 }
 
 // now is the time by the monotonic clock alone, which takes half as long to read

@@ -38,6 +38,26 @@ func (e Environment) String() string {
 	return "production"
 }
 
+// Host says which of Apple's services a client speaks to.
+type Host uint8
+
+// The services. The zero value is HostPush.
+const (
+	// HostPush takes pushes to devices and broadcasts to channels:
+	// api.push.apple.com and api.sandbox.push.apple.com.
+	HostPush Host = iota
+	// HostBroadcast takes broadcasts only: api-broadcast.push.apple.com and
+	// api-broadcast.sandbox.push.apple.com. Apple's page on broadcasts names
+	// HostPush in its text and HostBroadcast in its samples; both are there in
+	// case one of them should stop working.
+	HostBroadcast
+	// HostManagement creates, reads, lists and deletes channels:
+	// api-manage-broadcast.push.apple.com:2196 and
+	// api-manage-broadcast.sandbox.push.apple.com:2195. Package broadcast makes
+	// such a client for itself.
+	HostManagement
+)
+
 // Defaults of Config.
 const (
 	// DefaultTimeout bounds a whole Push, resends included, if the context sets
@@ -81,8 +101,11 @@ type Config struct {
 	// api.sandbox.push.apple.com. Device tokens of the other environment are
 	// rejected with BadDeviceToken.
 	Environment Environment
+	// Host chooses among Apple's services; the default is the one that takes
+	// pushes to devices and to channels alike.
+	Host Host
 	// AlternativePort uses port 2197 instead of 443, for firewalls that let
-	// only APNs out.
+	// only APNs out. It exists for HostPush only.
 	AlternativePort bool
 	// Endpoint replaces host and port: "host", "host:port" or
 	// "https://host:port". It is for the simulator and for relays.
@@ -247,13 +270,36 @@ func (cfg Config) check() (Config, endpoint, error) {
 	return cfg, where, errors.Join(problems...)
 }
 
+// hosts are Apple's names, by Host and Environment.
+var hosts = [...][2]struct {
+	host string
+	port int
+}{
+	HostPush: {
+		Production: {proto.HostProduction, proto.PortHTTPS},
+		Sandbox:    {proto.HostSandbox, proto.PortHTTPS},
+	},
+	HostBroadcast: {
+		Production: {proto.HostBroadcastProduction, proto.PortHTTPS},
+		Sandbox:    {proto.HostBroadcastSandbox, proto.PortHTTPS},
+	},
+	HostManagement: {
+		Production: {proto.HostManageProduction, proto.PortManageProduction},
+		Sandbox:    {proto.HostManageSandbox, proto.PortManageSandbox},
+	},
+}
+
 // where decides host and port.
 func (cfg Config) where() (endpoint, error) {
-	e := endpoint{host: proto.HostProduction, port: strconv.Itoa(proto.PortHTTPS)}
-	if cfg.Environment == Sandbox {
-		e.host = proto.HostSandbox
+	if cfg.Environment > Sandbox || cfg.Host > HostManagement {
+		return endpoint{}, errors.New("apns: Config.Environment or Config.Host has a value that does not exist")
 	}
+	at := hosts[cfg.Host][cfg.Environment]
+	e := endpoint{host: at.host, port: strconv.Itoa(at.port)}
 	if cfg.AlternativePort {
+		if cfg.Host != HostPush {
+			return e, errors.New("apns: Config.AlternativePort is for HostPush only: Apple documents port 2197 for the two device-push hosts")
+		}
 		e.port = strconv.Itoa(proto.PortAlternative)
 	}
 	if cfg.Endpoint == "" {

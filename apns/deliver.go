@@ -34,6 +34,7 @@ const (
 const (
 	keptUniqueID = iota
 	keptRetryAfter
+	keptChannelID // with HostManagement only
 )
 
 // done takes calls that have ended from the pool and settles what becomes of
@@ -79,14 +80,14 @@ func (c *Client) finish(j *job, err error) {
 func (c *Client) end(j *job, err error) {
 	switch e := err.(type) {
 	case *RejectedError:
-		e.Receipt = j.receipt()
+		e.Receipt, e.what = j.receipt(), j.what()
 	case *NotSentError:
-		e.Receipt = j.receipt()
+		e.Receipt, e.what = j.receipt(), j.what()
 	case *UnknownError:
-		e.Receipt = j.receipt()
+		e.Receipt, e.what = j.receipt(), j.what()
 	}
 	j.err = err
-	if c.cfg.Hooks.OnOutcome != nil {
+	if c.cfg.Hooks.OnOutcome != nil && j.request == nil {
 		c.cfg.Hooks.OnOutcome(j.n, OutcomeEvent{OutcomeOf(err), j.receipt(), err, c.now().Sub(j.begun)})
 	}
 	if c.open.Add(-1) == 0 && c.closing.Load() {
@@ -102,6 +103,10 @@ func (c *Client) settle(j *job) (err error, over bool) {
 	f, _ := call.Err.(*h2.Failure)
 	if f == nil {
 		j.attempts++
+		if j.request != nil && call.Status/100 == 2 { // 201 and 204; 200 is never seen here
+			owner(call).succeeded.Store(int64(time.Since(c.born)))
+			return nil, true
+		}
 		return c.rejected(j)
 	}
 	if f.NotProcessed {
@@ -112,7 +117,7 @@ func (c *Client) settle(j *job) (err error, over bool) {
 	if j.unsure != nil {
 		return &UnknownError{Cause: both(j.unsure, cause)}, true
 	}
-	if j.n.ResendUnknown || c.cfg.ResendUnknown {
+	if j.n.ResendUnknown || c.cfg.ResendUnknown && j.request == nil {
 		j.unsure = cause // only once: a second silence is no accident
 		if c.again(j, 0, RetryEvent{Attempt: j.attempts, Err: cause}) {
 			return nil, false
@@ -127,7 +132,7 @@ func (c *Client) again(j *job, delay time.Duration, e RetryEvent) bool {
 	if !time.Now().Add(delay).Before(j.call.NotAfter) {
 		return false
 	}
-	if c.cfg.Hooks.OnRetry != nil {
+	if c.cfg.Hooks.OnRetry != nil && j.request == nil {
 		e.Delay = delay
 		c.cfg.Hooks.OnRetry(j.n, e)
 	}

@@ -16,7 +16,9 @@ type job struct {
 	call   h2.Call
 	client *Client
 	n      *Notification
-	id     ID
+	// request is set instead of n's content by Do, whose n is a stand-in.
+	request *Request
+	id      ID
 
 	path   []byte
 	values []byte // of the fields
@@ -50,6 +52,9 @@ func newJob(c *Client) *job {
 func (j *job) release() {
 	j.n, j.unsure, j.rejected, j.err, j.uniqueID = nil, nil, nil, nil, ""
 	j.call.Body = nil
+	if j.request != nil {
+		j.releaseRequest()
+	}
 	j.call.Reset()
 }
 
@@ -69,6 +74,9 @@ func (j *job) prepare(n *Notification, now, deadline time.Time) error {
 	if j.id.IsZero() {
 		j.id = newID(now)
 	}
+	if n.ChannelID != "" {
+		return j.prepareBroadcast(n, now, deadline)
+	}
 	head, problems := j.client.heads.get(n, j.client.cfg.BundleID)
 	// The clock that judges expirations may differ from the one that runs
 	// timers, so it is asked only when there is one to judge.
@@ -81,14 +89,7 @@ func (j *job) prepare(n *Notification, now, deadline time.Time) error {
 		return &NotSentError{Cause: &InvalidError{problems}}
 	}
 
-	call := &j.call // reset when the job was released
-	call.Head, call.Body, call.Deadline = head.head, n.Payload, deadline
-	call.Link, call.NotAfter = h2.Link{}, deadline
-	if at, ok := n.Expiration.Time(); ok {
-		if left := now.Add(at.Sub(wall)); left.Before(deadline) {
-			call.NotAfter = left
-		}
-	}
+	call := j.fill(head.head, n, now, wall, deadline)
 	j.path = append(append(j.path[:0], proto.PathDevice...), n.DeviceToken...)
 	// One device, one path, whatever the case: of the hexadecimal digits, only
 	// the capitals have 0x40 and not 0x20.
@@ -118,6 +119,20 @@ func (j *job) prepare(n *Notification, now, deadline time.Time) error {
 	}
 	j.values, call.Fields = v, fields
 	return nil
+}
+
+// fill sets what calls to devices and to channels have in common. now and wall
+// are one moment on the two clocks.
+func (j *job) fill(head *h2.Head, n *Notification, now, wall, deadline time.Time) *h2.Call {
+	call := &j.call // reset when the job was released
+	call.Head, call.Body, call.Deadline = head, n.Payload, deadline
+	call.Link, call.NotAfter = h2.Link{}, deadline
+	if at, ok := n.Expiration.Time(); ok {
+		if left := now.Add(at.Sub(wall)); left.Before(deadline) {
+			call.NotAfter = left
+		}
+	}
+	return call
 }
 
 // head is the shared part of requests with equal topic, push type and priority.

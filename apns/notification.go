@@ -89,14 +89,23 @@ func (e Expiration) Time() (t time.Time, ok bool) {
 	return time.Unix(e.at, 0), true
 }
 
-// Notification is one push to one device. It must not be changed between
-// handing it in and its outcome.
+// Notification is one push to one device, or to all devices that are subscribed
+// to one broadcast channel. It must not be changed between handing it in and its
+// outcome.
 type Notification struct {
 	// DeviceToken is the device token in hexadecimal digits, as the app
 	// received it. Apple asks to assume no length; 64 digits are usual.
 	DeviceToken string
-	// Payload is a JSON object of at most 4096 bytes, 5120 for VoIP. Package
-	// payload builds and checks it.
+	// ChannelID, instead of DeviceToken, is the id of a broadcast channel in
+	// base64, as APNs gave it when the channel was made; it works in the
+	// environment of its making only. Such a notification updates or ends Live
+	// Activities (iOS 18). It must state Priority and Expiration, since APNs has
+	// no default for either; it has neither Topic nor CollapseID; BundleID is
+	// without a suffix. Package broadcast makes channels and such notifications
+	// ("Sending broadcast push notification requests to APNs").
+	ChannelID string
+	// Payload is a JSON object of at most 4096 bytes, 5120 for VoIP and
+	// channels. Package payload builds and checks it.
 	Payload []byte
 
 	// PushType: see its zero value.
@@ -115,8 +124,8 @@ type Notification struct {
 	// CollapseID, at most 64 bytes, makes this notification replace an earlier
 	// one with the same CollapseID on the device.
 	CollapseID string
-	// ID is the apns-id; the client makes one if it is zero. It stays the same
-	// when the notification is sent again.
+	// ID is the apns-id, or the apns-request-id of a broadcast; the client makes
+	// one if it is zero. It stays the same when the notification is sent again.
 	ID ID
 
 	// ResendUnknown allows another attempt when no answer came, at the risk of
@@ -152,6 +161,12 @@ func NewNotification(deviceToken string, p Payload) (*Notification, error) {
 func (n *Notification) Validate(bundleID string, now time.Time) error {
 	if n == nil {
 		return &InvalidError{[]Problem{{"Notification", "is nil"}}}
+	}
+	if n.ChannelID != "" {
+		if problems := n.checkBroadcast(bundleID, now); len(problems) > 0 {
+			return &InvalidError{problems}
+		}
+		return nil
 	}
 	_, pushType, _, problems := n.checkHead(bundleID)
 	problems = append(problems, n.checkRest(pushType, now)...)

@@ -1,6 +1,7 @@
 package apns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,11 +74,12 @@ func OutcomeOf(err error) Outcome {
 
 // Receipt is what is known of a notification whatever its outcome.
 type Receipt struct {
-	// ID is the apns-id it was sent under, made by the client if the caller set
-	// none.
+	// ID is the apns-id it was sent under (the apns-request-id of a broadcast),
+	// made by the client if the caller set none.
 	ID ID
 	// UniqueID is the apns-unique-id that the sandbox returns: the key for the
-	// delivery log in Apple's Push Notifications Console. Empty in production.
+	// delivery log in Apple's Push Notifications Console. Empty in production,
+	// where only broadcasts have one.
 	UniqueID string
 	// Attempts is how many times APNs answered it or may have processed it;
 	// attempts that APNs certainly did not process do not count.
@@ -98,6 +100,8 @@ type RejectedError struct {
 	RetryAfter time.Duration
 	// Cause adds what the client knows about it, or is nil.
 	Cause error
+
+	what string
 }
 
 // Action is what to do about it.
@@ -118,10 +122,10 @@ func (e *RejectedError) DropDeviceToken(registered time.Time) bool {
 func (e *RejectedError) Error() string {
 	info := e.Reason.Info(e.Status)
 	if e.Reason == "" && e.Status < 500 && e.Status != 429 {
-		return fmt.Sprintf("the server rejected the notification: %d without a reason. APNs always gives one; is the endpoint APNs, or did something in between answer?", e.Status)
+		return fmt.Sprintf("the server rejected %s: %d without a reason. APNs always gives one; is the endpoint APNs, or did something in between answer?", subject(e.what), e.Status)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "APNs rejected the notification: %d %s", e.Status, e.Reason.Error())
+	fmt.Fprintf(&b, "APNs rejected %s: %d %s", subject(e.what), e.Status, e.Reason.Error())
 	if !e.Since.IsZero() {
 		fmt.Fprintf(&b, " since %s", e.Since.UTC().Format(time.RFC3339))
 	}
@@ -144,15 +148,17 @@ type NotSentError struct {
 	// Cause says why: an *InvalidError, a *ConnectError, the context's error
 	// and so on.
 	Cause error
+
+	what string
 }
 
 // Error says why, and gives advice where there is a reason.
 func (e *NotSentError) Error() string {
 	if e.Reason != "" {
 		info := e.Reason.Info(0)
-		return fmt.Sprintf("the notification was not sent: APNs ended the connection with %s (%s). %s", e.Reason, info.Meaning, info.Advice)
+		return fmt.Sprintf("%s was not sent: APNs ended the connection with %s (%s). %s", subject(e.what), e.Reason, info.Meaning, info.Advice)
 	}
-	return fmt.Sprintf("the notification was not sent: %v", e.Cause)
+	return fmt.Sprintf("%s was not sent: %v", subject(e.what), e.Cause)
 }
 
 // Unwrap returns Reason, if any, and Cause.
@@ -164,15 +170,21 @@ type UnknownError struct {
 	Receipt
 	// Cause says why no answer came.
 	Cause error
+
+	what string
 }
 
 // Error says why and warns of duplicates.
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("it is unknown whether APNs took the notification (sending it again may duplicate it): %v", e.Cause)
+	return fmt.Sprintf("it is unknown whether APNs took %s (sending it again may duplicate it): %v", subject(e.what), e.Cause)
 }
 
 // Unwrap returns Cause.
 func (e *UnknownError) Unwrap() error { return e.Cause }
+
+// subject is what an error speaks of; outcomes made by hand speak of a
+// notification.
+func subject(what string) string { return cmp.Or(what, "the notification") }
 
 // because returns why a context is done. A cause that is itself the outcome of
 // a notification (the first error of an errgroup, say) is kept as text only, or

@@ -49,6 +49,26 @@ const (
 	ReasonShutdown                    = Reason(proto.ReasonShutdown)
 )
 
+// Reasons of broadcasts and channel management ("Handling error responses from
+// APNs"), besides those above.
+const (
+	ReasonFeatureNotEnabled         = Reason(proto.ReasonFeatureNotEnabled)
+	ReasonMissingChannelID          = Reason(proto.ReasonMissingChannelID)
+	ReasonBadChannelID              = Reason(proto.ReasonBadChannelID)
+	ReasonChannelNotRegistered      = Reason(proto.ReasonChannelNotRegistered)
+	ReasonBadRequestParams          = Reason(proto.ReasonBadRequestParams)
+	ReasonBadRequestPayload         = Reason(proto.ReasonBadRequestPayload)
+	ReasonMissingPushType           = Reason(proto.ReasonMissingPushType)
+	ReasonCannotCreateChannelConfig = Reason(proto.ReasonCannotCreateChannelConfig)
+	ReasonTopicMismatch             = Reason(proto.ReasonTopicMismatch)
+	// ReasonMissingChannelQueueSize is not documented; it was seen when the
+	// storage policy was missing or invalid.
+	ReasonMissingChannelQueueSize = Reason(proto.ReasonMissingChannelQueueSize)
+	// ReasonServiceUnavailableSpaced is how Apple's broadcast page prints
+	// ServiceUnavailable.
+	ReasonServiceUnavailableSpaced = Reason(proto.ReasonServiceUnavailableSpaced)
+)
+
 // Action is what a sender has to do about a refusal.
 type Action string
 
@@ -92,14 +112,14 @@ type ReasonInfo struct {
 var reasons = []ReasonInfo{
 	{Reason: ReasonBadCollapseID, Status: 400, Action: FixRequest, Meaning: "the collapse id is too long", Advice: "Shorten apns-collapse-id to 64 bytes; bytes count, not characters."},
 	{Reason: ReasonBadDeviceToken, Status: 400, Action: FixConfiguration, Meaning: "the device token is malformed or belongs to the other environment", Advice: "Check that device tokens from Xcode builds go to the sandbox and those from TestFlight and the App Store to production; do not delete the device token for this.", Note: "Bursts of it slow a connection down and end it."},
-	{Reason: ReasonBadExpirationDate, Status: 400, Action: FixRequest, Meaning: "apns-expiration is not a valid time", Advice: "Send 0 or a UNIX time in seconds; a broadcast to a channel without storage must send 0."},
-	{Reason: ReasonBadMessageID, Status: 400, Action: FixRequest, Meaning: "apns-id is not a canonical UUID", Advice: "Send 32 lowercase hexadecimal digits as 8-4-4-4-12, or no apns-id."},
-	{Reason: ReasonBadPriority, Status: 400, Action: FixRequest, Meaning: "apns-priority is not allowed here", Advice: "Send 10, 5 or 1; background pushes must use 5."},
+	{Reason: ReasonBadExpirationDate, Status: 400, Action: FixRequest, Meaning: "apns-expiration is not a valid time", Advice: "Send 0 or a UNIX time in seconds; a broadcast must state it, and to a channel without storage send 0."},
+	{Reason: ReasonBadMessageID, Status: 400, Action: FixRequest, Meaning: "apns-id, or apns-request-id, is not a canonical UUID", Advice: "Send 32 lowercase hexadecimal digits as 8-4-4-4-12, or no id."},
+	{Reason: ReasonBadPriority, Status: 400, Action: FixRequest, Meaning: "apns-priority is not allowed here", Advice: "Send 10, 5 or 1; background pushes must use 5, and broadcasts must state it."},
 	{Reason: ReasonBadTopic, Status: 400, Action: FixRequest, Meaning: "apns-topic is malformed", Advice: "Send the bundle identifier, with the suffix that the push type needs."},
 	{Reason: ReasonDeviceTokenNotForTopic, Status: 400, Action: FixRequest, Meaning: "the device token belongs to another app", Advice: "Check which app the device token was collected for: a debug build has its own bundle identifier, VoIP and Live Activities have device tokens of their own."},
 	{Reason: ReasonDuplicateHeaders, Status: 400, Action: FixRequest, Meaning: "a header field was sent twice", Advice: "Fix the client or the proxy that repeats a field."},
 	{Reason: ReasonIdleTimeout, Status: 400, Action: RetryLater, Meaning: "the connection was idle for too long", Advice: "Nothing to do: the client opens another connection and sends again."},
-	{Reason: ReasonInvalidPushType, Status: 400, Action: FixRequest, Meaning: "apns-push-type is unknown or does not fit the topic", Advice: "Use one of the eleven push types, and the topic suffix that belongs to it."},
+	{Reason: ReasonInvalidPushType, Status: 400, Action: FixRequest, Meaning: "apns-push-type is unknown or does not fit the topic", Advice: "Use one of the eleven push types, and the topic suffix that belongs to it; a channel knows LiveActivity only."},
 	{Reason: ReasonMissingDeviceToken, Status: 400, Action: FixRequest, Meaning: "the path has no device token", Advice: "Set the device token."},
 	{Reason: ReasonMissingTopic, Status: 400, Action: FixConfiguration, Meaning: "apns-topic is missing", Advice: "Set the bundle identifier: it is needed with provider tokens, and with certificates that cover several topics."},
 	{Reason: ReasonPayloadEmpty, Status: 400, Action: FixRequest, Meaning: "the payload is empty", Advice: "Send a JSON object, at least {}."},
@@ -113,28 +133,28 @@ var reasons = []ReasonInfo{
 	{Reason: ReasonUnrelatedKeyIDInToken, Status: 403, Action: FixConfiguration, Meaning: "the key is not related to the one this connection began with", Advice: "Use one client for each key."},
 	{Reason: ReasonBadEnvironmentKeyIDInToken, Status: 403, Action: FixConfiguration, Meaning: "the key is limited to the other environment", Advice: "Use the other host, or a key for this environment.", Note: "Apple documents this spelling; senders receive BadEnvironmentKeyInToken."},
 	{Reason: ReasonBadEnvironmentKeyInToken, Status: 403, Action: FixConfiguration, Meaning: "the key is limited to the other environment", Advice: "Use the other host, or a key for this environment.", Note: "Senders receive this spelling; Apple documents BadEnvironmentKeyIdInToken."},
-	{Reason: ReasonBadPath, Status: 404, Action: FixRequest, Meaning: "the path is wrong", Advice: "Check the endpoint and the device token; a device push goes to /3/device/ and the device token."},
-	{Reason: ReasonMethodNotAllowed, Status: 405, Action: FixRequest, Meaning: "the method is not POST", Advice: "Check what stands between this client and APNs."},
+	{Reason: ReasonBadPath, Status: 404, Action: FixRequest, Meaning: "the path is wrong", Advice: "Check the endpoint and the device token; a device push goes to /3/device/ and the device token, and channels are managed on a host of their own."},
+	{Reason: ReasonMethodNotAllowed, Status: 405, Action: FixRequest, Meaning: "the method is not allowed here", Advice: "Check what stands between this client and APNs."},
 	{Reason: ReasonExpiredToken, Status: 410, Action: DropDeviceToken, Meaning: "the device token has expired", Advice: "Drop the device token unless the device registered it again since then; Live Activity device tokens end with their activity."},
 	{Reason: ReasonUnregistered, Status: 410, Action: DropDeviceToken, Meaning: "the device token is no longer active for the topic", Advice: "Drop the device token unless the device registered it again since then."},
 	{Reason: ReasonPayloadTooLarge, Status: 413, Action: FixRequest, Meaning: "the payload is too large", Advice: "Stay within 4096 bytes, or 5120 for VoIP and broadcasts."},
 	{Reason: ReasonTooManyProviderTokenUpdates, Status: 429, Action: SlowDown, Meaning: "the provider token changed more than once in 20 minutes", Advice: "Let all processes of a team share one provider token, and keep it for at least 20 minutes."},
-	{Reason: ReasonTooManyRequests, Status: 429, Action: SlowDown, Meaning: "too many notifications for this one device", Advice: "Send fewer to this device, or merge them; others are not affected."},
+	{Reason: ReasonTooManyRequests, Status: 429, Action: SlowDown, Meaning: "too many notifications for this one device or channel", Advice: "Send fewer to it, or merge them; others are not affected."},
 	{Reason: ReasonInternalServerError, Status: 500, Action: RetryLater, Meaning: "an error inside APNs", Advice: "Try again later; Apple asks for 15 minutes."},
 	{Reason: ReasonServiceUnavailable, Status: 503, Action: RetryLater, Meaning: "APNs is unavailable", Advice: "Try again later; Apple asks for 15 minutes."},
 	{Reason: ReasonShutdown, Status: 503, Action: RetryLater, Meaning: "this APNs server is shutting down", Advice: "Nothing to do: the client opens another connection and sends again."},
 
-	{Broadcast: true, Reason: Reason(proto.ReasonFeatureNotEnabled), Status: 400, Action: FixConfiguration, Meaning: "broadcast is not enabled for this app", Advice: "Enable Broadcast Capability under Push Notifications of the App ID in the developer portal."},
-	{Broadcast: true, Reason: Reason(proto.ReasonMissingChannelID), Status: 400, Action: FixRequest, Meaning: "apns-channel-id is missing", Advice: "Send the channel id in the header field."},
-	{Broadcast: true, Reason: Reason(proto.ReasonBadChannelID), Status: 400, Action: FixRequest, Meaning: "the channel id is malformed", Advice: "Send the base64 text exactly as APNs returned it."},
-	{Broadcast: true, Reason: Reason(proto.ReasonChannelNotRegistered), Status: 400, Action: FixConfiguration, Meaning: "the channel does not exist in this environment", Advice: "Create it again, or use the environment in which it was made."},
-	{Broadcast: true, Reason: Reason(proto.ReasonBadRequestParams), Status: 400, Action: FixRequest, Meaning: "the request has an unknown attribute", Advice: "Send message-storage-policy and push-type only."},
-	{Broadcast: true, Reason: Reason(proto.ReasonBadRequestPayload), Status: 400, Action: FixRequest, Meaning: "the request is not valid JSON", Advice: "Send a JSON object."},
-	{Broadcast: true, Reason: Reason(proto.ReasonMissingPushType), Status: 400, Action: FixRequest, Meaning: "the push type is missing", Advice: "Send liveactivity."},
-	{Broadcast: true, Reason: Reason(proto.ReasonCannotCreateChannelConfig), Status: 400, Action: FixConfiguration, Meaning: "the app has as many channels as it may have", Advice: "Delete channels that are no longer used: an app may have 10,000 per environment."},
-	{Broadcast: true, Reason: Reason(proto.ReasonTopicMismatch), Status: 403, Action: FixConfiguration, Meaning: "the bundle identifier is not among those of the credential", Advice: "Write the bundle identifier exactly as registered, without a suffix."},
-	{Broadcast: true, Reason: Reason(proto.ReasonMissingChannelQueueSize), Status: 400, Action: FixRequest, Meaning: "the storage policy is missing or invalid", Advice: "Send message-storage-policy 0 or 1.", Note: "Apple does not document this word."},
-	{Broadcast: true, Reason: Reason(proto.ReasonServiceUnavailableSpaced), Status: 503, Action: RetryLater, Meaning: "APNs is unavailable", Advice: "Try again later; Apple asks for 15 minutes.", Note: "Apple's broadcast page prints ServiceUnavailable with a space."},
+	{Broadcast: true, Reason: ReasonFeatureNotEnabled, Status: 400, Action: FixConfiguration, Meaning: "broadcast is not enabled for this app", Advice: "Enable Broadcast Capability under Push Notifications of the App ID in the developer portal; Xcode cannot."},
+	{Broadcast: true, Reason: ReasonMissingChannelID, Status: 400, Action: FixRequest, Meaning: "apns-channel-id is missing", Advice: "Send the channel id in the header field."},
+	{Broadcast: true, Reason: ReasonBadChannelID, Status: 400, Action: FixRequest, Meaning: "the channel id is malformed", Advice: "Send the base64 text exactly as APNs returned it."},
+	{Broadcast: true, Reason: ReasonChannelNotRegistered, Status: 400, Action: FixConfiguration, Meaning: "the channel does not exist in this environment", Advice: "Use the environment in which it was made; if it was deleted, make another one, since ids never come back."},
+	{Broadcast: true, Reason: ReasonBadRequestParams, Status: 400, Action: FixRequest, Meaning: "the request has an unknown attribute", Advice: "Send message-storage-policy and push-type only."},
+	{Broadcast: true, Reason: ReasonBadRequestPayload, Status: 400, Action: FixRequest, Meaning: "the request is not valid JSON", Advice: "Send a JSON object."},
+	{Broadcast: true, Reason: ReasonMissingPushType, Status: 400, Action: FixRequest, Meaning: "the push type is missing", Advice: "Send liveactivity in apns-push-type, and LiveActivity in push-type when creating a channel."},
+	{Broadcast: true, Reason: ReasonCannotCreateChannelConfig, Status: 400, Action: FixConfiguration, Meaning: "the app has as many channels as it may have", Advice: "Delete channels that are no longer used: an app may have 10,000 per environment."},
+	{Broadcast: true, Reason: ReasonTopicMismatch, Status: 403, Action: FixConfiguration, Meaning: "the bundle identifier is not among those of the credential", Advice: "Write the bundle identifier exactly as registered, without a suffix, and use a key of its team.", Note: "Seen for bundle identifiers with capitals in October 2024."},
+	{Broadcast: true, Reason: ReasonMissingChannelQueueSize, Status: 400, Action: FixRequest, Meaning: "the storage policy is missing or invalid", Advice: "Send message-storage-policy 0 or 1.", Note: "Apple does not document this word."},
+	{Broadcast: true, Reason: ReasonServiceUnavailableSpaced, Status: 503, Action: RetryLater, Meaning: "APNs is unavailable", Advice: "Try again later; Apple asks for 15 minutes.", Note: "Apple's broadcast page prints ServiceUnavailable with a space."},
 }
 
 var reasonRow = func() map[Reason]*ReasonInfo {

@@ -9,6 +9,14 @@ const (
 	HostSandboxAlias = "api.development.push.apple.com"
 )
 
+// Second names for broadcasts. The prose of "Sending broadcast push notification
+// requests to APNs" names the device-push hosts, its samples and
+// "Troubleshooting push notifications" these; senders use the former.
+const (
+	HostBroadcastProduction = "api-broadcast.push.apple.com"
+	HostBroadcastSandbox    = "api-broadcast.sandbox.push.apple.com"
+)
+
 // Hosts of the channel-management API ("Sending channel management requests to
 // APNs"), with ports that differ by environment.
 const (
@@ -34,3 +42,11 @@ const PathDevice = "/3/device/"
 
 // PathBroadcast precedes the bundle identifier in :path of a broadcast.
 const PathBroadcast = "/4/broadcasts/apps/"
+
+// The paths of channel management are PathApps, the bundle identifier, and one
+// of the two others; the channel id travels in FieldChannelID.
+const (
+	PathApps        = "/1/apps/"
+	PathChannels    = "/channels"
+	PathAllChannels = "/all-channels"
+)

@@ -10,6 +10,9 @@ const (
 	MaxPayloadVoIP = 5120
 	// MaxPayloadBroadcast is the largest body of a broadcast, in bytes.
 	MaxPayloadBroadcast = 5120
+	// MaxChannels is how many channels an app may have in one environment
+	// ("Sending channel management requests to APNs").
+	MaxChannels = 10_000
 	// MaxCollapseID is the longest apns-collapse-id, in bytes, not characters.
 	MaxCollapseID = 64
 	// MaxDeviceTokenBytes is the longest device token Apple warned of: 100
@@ -47,6 +50,14 @@ const (
 	// StorageMax is how long APNs keeps an undelivered notification whose
 	// expiration is not set.
 	StorageMax = 30 * 24 * time.Hour
+	// ChannelStorageMax is how long APNs keeps the last message of a channel that
+	// stores it ("Sending channel management requests to APNs").
+	ChannelStorageMax = 8 * time.Hour
+	// ActivityMax is how long a Live Activity stays active, and
+	// ActivityLingers how long an ended one stays on the lock screen at most
+	// ("Displaying live data with Live Activities").
+	ActivityMax     = 8 * time.Hour
+	ActivityLingers = 4 * time.Hour
 	// ServerErrorRetry is how long Apple asks to wait before repeating a
 	// request that was answered with a 5xx status.
 	ServerErrorRetry = 15 * time.Minute
