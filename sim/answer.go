@@ -27,12 +27,15 @@ func (a *answer) plain() bool {
 // answer writes a response; requestEnded is false when the peer still sends.
 func (c *conn) answer(st *stream, a answer, requestEnded bool) {
 	st.answered = true
-	if a.accepted() {
+	switch {
+	case a.accepted() && st.kind == requestManage:
+		c.count.Managed++
+	case a.accepted():
 		c.count.Accepted++
-	} else {
+	default:
 		c.count.reject(a.reason, a.status)
 	}
-	if a.accepted() && c.srv.cfg.Lean && !c.encFresh && a.plain() {
+	if a.accepted() && c.srv.cfg.Lean && st.kind == requestDevice && !c.encFresh && a.plain() {
 		c.appendAccepted(st)
 		c.finishStream(st, requestEnded)
 		return
@@ -48,8 +51,16 @@ func (c *conn) answer(st *stream, a answer, requestEnded bool) {
 			body = reasonJSON(a.reason, a.timestamp)
 		}
 	}
-	fields = append(fields, [2]string{proto.FieldID, c.idFor(st)})
-	if a.accepted() && c.srv.cfg.Environment == Sandbox {
+	if m := a.managed; m != nil {
+		if m.channelID != "" {
+			fields = append(fields, [2]string{proto.FieldChannelID, m.channelID})
+		}
+		if body = m.body; len(body) > 0 {
+			fields = append(fields, [2]string{"content-type", "application/json"})
+		}
+	}
+	fields = append(fields, [2]string{st.idField(), c.idFor(st)})
+	if a.accepted() && c.givesUniqueID(st) {
 		fields = append(fields, [2]string{proto.FieldUniqueID, c.uniqueFor(st)})
 	}
 	if a.retryAfter != "" {
@@ -183,10 +194,28 @@ func (c *conn) appendAccepted(st *stream) {
 	c.out = out
 }
 
-// idFor is the apns-id of a stream: the request's when it is one, else a made
-// one.
+// idField is the field that names a request: apns-request-id for channels, and
+// apns-id for devices and where nobody knows what it was meant to be.
+func (st *stream) idField() string {
+	if st.kind == requestDevice {
+		return proto.FieldID
+	}
+	return proto.FieldRequestID
+}
+
+// givesUniqueID: for device pushes Apple limits apns-unique-id to the sandbox; for
+// broadcasts it does not say so.
+func (c *conn) givesUniqueID(st *stream) bool {
+	return st.kind == requestBroadcast || st.kind == requestDevice && c.srv.cfg.Environment == Sandbox
+}
+
+// idFor is the id of a stream's request: the one it came with, else a made one.
 func (c *conn) idFor(st *stream) string {
-	if id := st.req.get(fieldID); canonicalID(id, true) {
+	field := fieldID
+	if st.kind != requestDevice {
+		field = fieldRequestID
+	}
+	if id := st.req.get(field); canonicalID(id, true) {
 		return id
 	}
 	if st.madeID == "" {

@@ -38,6 +38,16 @@ const (
 //	GET    /sim/v1/devices/{device_token}  one, with inbox and stored notifications
 //	PUT    /sim/v1/devices/{device_token}  add or replace one
 //	DELETE /sim/v1/devices/{device_token}  forget one
+//	GET    /sim/v1/channels                broadcast channels, with what is stored
+//	POST   /sim/v1/channels                make one without the wire
+//	GET    /sim/v1/channels/{channel_id}   one
+//	DELETE /sim/v1/channels/{channel_id}   delete one
+//	GET    /sim/v1/activities              Live Activities and what they show
+//	POST   /sim/v1/activities              start one as the app does, or many on a
+//	                                       channel
+//	GET    /sim/v1/activities/{id}         one
+//	DELETE /sim/v1/activities/{id}         its person dismisses it
+//	POST   /sim/v1/activities/{id}/renew   another update device token
 //	GET    /sim/v1/faults                  the faults and how often they fired
 //	POST   /sim/v1/faults                  add one
 //	PUT    /sim/v1/faults                  replace all
@@ -65,6 +75,15 @@ func (s *Server) Handler() http.Handler {
 	route("GET /sim/v1/devices/{device_token}", s.apiDevice)
 	route("PUT /sim/v1/devices/{device_token}", s.apiPutDevice)
 	route("DELETE /sim/v1/devices/{device_token}", s.apiRemoveDevice)
+	route("GET /sim/v1/channels", s.apiChannels)
+	route("POST /sim/v1/channels", s.apiAddChannel)
+	route("GET /sim/v1/channels/{channel_id}", s.apiChannel)
+	route("DELETE /sim/v1/channels/{channel_id}", s.apiRemoveChannel)
+	route("GET /sim/v1/activities", s.apiActivities)
+	route("POST /sim/v1/activities", s.apiStartActivities)
+	route("GET /sim/v1/activities/{id}", onActivity(s.Activity))
+	route("DELETE /sim/v1/activities/{id}", onActivity(s.DismissActivity))
+	route("POST /sim/v1/activities/{id}/renew", onActivity(s.RenewUpdateDeviceToken))
 	route("GET /sim/v1/faults", s.apiFaults)
 	route("POST /sim/v1/faults", s.apiAddFault)
 	route("PUT /sim/v1/faults", s.apiSetFaults)
@@ -76,7 +95,7 @@ func (s *Server) Handler() http.Handler {
 	route("PUT /sim/v1/clock", s.apiSetClock)
 	// Without these two, the multiplexer would answer in plain text.
 	known := map[string]bool{}
-	for _, p := range []string{"info", "pushes", "devices", "faults", "stats", "connections", "clock"} {
+	for _, p := range []string{"info", "pushes", "devices", "channels", "activities", "faults", "stats", "connections", "clock"} {
 		known[p] = true
 	}
 	route("/", func(r *http.Request) (any, error) {

@@ -19,6 +19,7 @@ type faultJSON struct {
 	Kind FaultKind `json:"kind"`
 
 	DeviceToken string `json:"device_token,omitempty"`
+	ChannelID   string `json:"channel_id,omitempty"`
 	Topic       string `json:"topic,omitempty"`
 	Connection  uint64 `json:"connection,omitempty"`
 
@@ -85,7 +86,7 @@ func (j *faultJSON) fault() (Fault, error) {
 		return Fault{}, problem(http.StatusBadRequest, `members "id" and "fired" are given by the simulator`)
 	}
 	f := Fault{
-		Kind: j.Kind, DeviceToken: j.DeviceToken, Topic: j.Topic, Connection: j.Connection,
+		Kind: j.Kind, DeviceToken: j.DeviceToken, ChannelID: j.ChannelID, Topic: j.Topic, Connection: j.Connection,
 		PerConnection: j.PerConnection, After: j.After, Nth: j.Nth, Every: j.Every, Burst: j.Burst,
 		Count: j.Count, Probability: j.Probability, For: time.Duration(j.For),
 		OnHeaders: j.OnHeaders, Now: j.Now,
@@ -103,7 +104,7 @@ func (j *faultJSON) fault() (Fault, error) {
 
 func faultToJSON(f Fault) faultJSON {
 	j := faultJSON{
-		ID: f.ID, Kind: f.Kind, DeviceToken: f.DeviceToken, Topic: f.Topic, Connection: f.Connection,
+		ID: f.ID, Kind: f.Kind, DeviceToken: f.DeviceToken, ChannelID: f.ChannelID, Topic: f.Topic, Connection: f.Connection,
 		PerConnection: f.PerConnection, After: f.After, Nth: f.Nth, Every: f.Every, Burst: f.Burst,
 		Count: f.Count, Probability: f.Probability, For: jsonDuration(f.For),
 		OnHeaders: f.OnHeaders, Now: f.Now,

@@ -13,9 +13,10 @@ import (
 // apiPushes lists pushes, oldest first. With wait it answers as soon as one
 // matches, or with an empty list when the time is over.
 func (s *Server) apiPushes(r *http.Request) (any, error) {
-	q := readQuery(r, "device_token", "topic", "collapse_id", "push_type", "apns_id", "outcome", "after", "limit", "wait")
+	q := readQuery(r, "device_token", "channel_id", "topic", "collapse_id", "push_type", "apns_id", "outcome", "after", "limit", "wait")
 	f := Filter{
 		DeviceToken: q.values.Get("device_token"),
+		ChannelID:   q.values.Get("channel_id"),
 		Topic:       q.values.Get("topic"),
 		CollapseID:  q.values.Get("collapse_id"),
 		PushType:    q.values.Get("push_type"),

@@ -23,6 +23,8 @@ type judged struct {
 	rule        *proto.TypeRule // nil when no push type was stated
 	arrival     arrival
 	priority    int
+	kind        requestKind
+	bundleID    string // of broadcasts and channel management
 }
 
 // check returns the empty verdict when it has no objection.
@@ -51,7 +53,13 @@ var (
 // push when all is well.
 func (c *conn) judge(st *stream, skew time.Duration) (verdict, *judged) {
 	j := &c.scratch
-	*j = judged{c: c, req: &st.req, size: st.size, body: st.body, now: c.ruleNow().Add(skew)}
+	*j = judged{c: c, req: &st.req, size: st.size, body: st.body, now: c.ruleNow().Add(skew), kind: st.kind}
+	switch st.kind {
+	case requestBroadcast:
+		return c.judgeBroadcast(st, j), j
+	case requestManage:
+		return c.judgeManage(j), j
+	}
 	order := defaultOrder
 	if c.srv.cfg.Guesses.Order == OrderHeadersFirst {
 		order = headersFirstOrder

@@ -111,7 +111,17 @@ type Config struct {
 	// to one device above it. A device's own Throttle comes first.
 	DeviceRate Throttle
 
-	// Lean turns the recorder, the inboxes and the counting of duplicates off and
+	// ChannelLimit is how many broadcast channels an app may have; one more is
+	// CannotCreateChannelConfig. Default 10,000, as documented.
+	ChannelLimit int
+	// ChannelRate, when its Limit is set, answers 429 TooManyRequests to
+	// broadcasts to one channel above it. Apple's limits are undisclosed.
+	ChannelRate Throttle
+	// NoBroadcast are bundle identifiers of apps without the broadcast capability,
+	// for which broadcasts and channel management are FeatureNotEnabled.
+	NoBroadcast []string
+
+	// Lean turns the recorder, the inboxes, Live Activities and the counting of duplicates off and
 	// keeps all checks on: for benchmarks.
 	Lean bool
 	// RecorderLimit bounds the pushes kept; the oldest go first. Each takes its
@@ -234,6 +244,26 @@ type Guesses struct {
 	// BadDeviceTokenWeight is how many rejections one BadDeviceToken counts for.
 	// Default 4: Apple says only "sooner".
 	BadDeviceTokenWeight int
+	// CreateChannelOK answers 200 to the creation of a channel, as one library
+	// reports, instead of 201, as documented.
+	CreateChannelOK bool
+	// IgnoreBadRequestID takes an apns-request-id that is no UUID; by default it
+	// is BadMessageId. Apple names no reason.
+	IgnoreBadRequestID bool
+	// RefuseBroadcastPriority1 answers BadPriority to a broadcast with priority 1,
+	// which one of Apple's pages allows and another does not mention.
+	RefuseBroadcastPriority1 bool
+	// RefuseLongBroadcastExpiration answers BadExpirationDate to a broadcast that
+	// expires later than the eight hours that APNs stores it; by default it is
+	// taken and kept for eight hours.
+	RefuseLongBroadcastExpiration bool
+	// RefuseBroadcastStart answers BadRequestPayload to a broadcast with event
+	// start. Apple says that it is not possible and names no reason; by default
+	// it is accepted and devices ignore it.
+	RefuseBroadcastStart bool
+	// AcceptEqualTimestamps lets a Live Activity take an update with the timestamp
+	// of the state it shows; by default the timestamp has to grow.
+	AcceptEqualTimestamps bool
 	// MinDeviceTokenBytes is the shortest device token taken for well-formed, in
 	// bytes (two digits each). Default 32. Devices added by hand may be shorter.
 	MinDeviceTokenBytes int
@@ -265,6 +295,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.DeviceLimit = cmp.Or(c.DeviceLimit, defaultDeviceLimit)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, defaultIdleTimeout)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, defaultWriteTimeout)
+	c.ChannelLimit = cmp.Or(c.ChannelLimit, proto.MaxChannels)
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, defaultHandshakeTimeout)
 	c.MaxConnections = cmp.Or(c.MaxConnections, defaultMaxConnections)
 	c.MaxControlFrames = cmp.Or(c.MaxControlFrames, defaultMaxControlFrames)
@@ -302,6 +333,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	for name, n := range map[string]int{
 		"RecorderLimit": c.RecorderLimit, "DeviceLimit": c.DeviceLimit,
+		"ChannelLimit":   c.ChannelLimit,
 		"MaxConnections": c.MaxConnections, "MaxControlFrames": c.MaxControlFrames,
 		"Guesses.StoredPerTopic": g.StoredPerTopic, "Guesses.ErrorLimit": g.ErrorLimit,
 	} {

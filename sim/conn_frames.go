@@ -277,7 +277,7 @@ func (c *conn) onData(f *http2.DataFrame) {
 		c.chargeControl()
 	}
 	st.size += len(data)
-	if c.keepsBodies() && len(st.body) < maxKept {
+	if c.keepsBodies(st) && len(st.body) < maxKept {
 		st.body = append(st.body, data[:min(len(data), maxKept-len(st.body))]...)
 	}
 	if f.StreamEnded() {
@@ -296,8 +296,8 @@ func (c *conn) onData(f *http2.DataFrame) {
 	}
 }
 
-func (c *conn) keepsBodies() bool {
-	return !c.srv.cfg.Lean || c.srv.cfg.Guesses.RefuseMalformedJSON
+func (c *conn) keepsBodies(st *stream) bool {
+	return st.kind != requestDevice || !c.srv.cfg.Lean || c.srv.cfg.Guesses.RefuseMalformedJSON
 }
 
 // lateData judges DATA for a stream that is gone: no error after our own reset

@@ -66,6 +66,12 @@ type Notification struct {
 	// Expires is when a stored notification is dropped; zero for shown ones.
 	Expires time.Time `json:"expires,omitzero"`
 	Payload Payload   `json:"payload"`
+	// ChannelID is set if it came by broadcast, ActivityID if it was for a Live
+	// Activity that was there.
+	ChannelID  string `json:"channel_id,omitempty"`
+	ActivityID string `json:"activity_id,omitempty"`
+	// Ignored says why the device did nothing about a Live Activity push.
+	Ignored string `json:"ignored,omitempty"`
 }
 
 // inboxLimit bounds what one device shows; the oldest go first.
@@ -78,21 +84,43 @@ type device struct {
 	stored   []Notification
 	spanFrom time.Time
 	spanUsed int
+
+	activities []*activity // on this device
+	activity   *activity   // whose update device token this is
 }
 
-// Devices is a register of devices, which several servers may share. Its methods
-// may be called from several goroutines.
+// reachable says whether pushes arrive at once. An update device token is as
+// reachable as the device that its activity is on.
+func (e *device) reachable() bool {
+	return e.State == Active && (e.activity == nil || e.activity.owner.State == Active)
+}
+
+// Devices is a register of devices, with the channels they listen to and the Live
+// Activities they show, which several servers may share. Its methods may be called
+// from several goroutines.
 type Devices struct {
 	mu            sync.Mutex
 	byDeviceToken map[string]*device
 	appeared      int
+	channels      map[channelKey]*channel
+	channelsOf    map[appKey]int
+	activities    map[string]*activity
+	activitySeq   int
+	// acceptEqualTimestamps is Guesses.AcceptEqualTimestamps of a server that
+	// uses the register.
+	acceptEqualTimestamps bool
 	// size is read without the lock by servers that only need to know that
 	// nothing is registered.
 	size atomic.Int64
 }
 
 // NewDevices returns an empty register.
-func NewDevices() *Devices { return &Devices{byDeviceToken: map[string]*device{}} }
+func NewDevices() *Devices {
+	return &Devices{
+		byDeviceToken: map[string]*device{}, channels: map[channelKey]*channel{},
+		channelsOf: map[appKey]int{}, activities: map[string]*activity{},
+	}
+}
 
 // ErrUnknownDevice is returned for a device token that is not registered.
 var ErrUnknownDevice = errors.New("sim: no such device")
@@ -132,26 +160,44 @@ func (d *Devices) Put(dev Device, now time.Time) error {
 	}
 	old := e.State
 	e.Device = dev
-	e.entered(old, now)
+	d.entered(e, old, now)
 	return nil
 }
 
 // entered does what follows from a change of state.
-func (e *device) entered(old DeviceState, now time.Time) {
+func (d *Devices) entered(e *device, old DeviceState, now time.Time) {
 	gone := e.State == Unregistered || e.State == Expired
 	if gone && e.Since.IsZero() {
 		e.Since = now
 	}
 	if e.State == Active && old == Offline {
-		for _, n := range e.stored {
-			if n.Expires.After(now) {
-				n.Expires = time.Time{}
-				e.show(n)
+		d.deliverStored(e, now)
+		for _, a := range slices.Clone(e.activities) {
+			if a.update != nil {
+				d.deliverStored(a.update, now)
 			}
+			d.catchUp(a, now)
 		}
 	}
 	if e.State != Offline {
 		e.stored = nil
+	}
+	if gone {
+		for _, a := range e.activities {
+			a.end(now)
+		}
+	}
+}
+
+// deliverStored shows what was kept for a device that is back.
+func (d *Devices) deliverStored(e *device, now time.Time) {
+	stored := e.stored
+	e.stored = nil
+	for _, n := range stored {
+		if n.Expires.After(now) {
+			n.Expires = time.Time{}
+			d.show(e, e.activity, n, now)
+		}
 	}
 }
 
@@ -196,15 +242,22 @@ func (d *Devices) Remove(deviceToken string) bool {
 	if e.appeared {
 		d.appeared--
 	}
+	for _, a := range e.activities {
+		d.forget(a)
+	}
 	delete(d.byDeviceToken, deviceToken)
 	d.size.Add(-1)
 	return true
 }
 
-// Clear forgets all devices.
+// Clear forgets all devices and their Live Activities. Channels stay.
 func (d *Devices) Clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, a := range d.activities {
+		a.end(time.Time{})
+	}
+	clear(d.activities)
 	clear(d.byDeviceToken)
 	d.appeared = 0
 	d.size.Store(0)
@@ -295,37 +348,44 @@ func (d *Devices) receive(a *arrival, cfg *Config) verdict {
 		return refuse(proto.ReasonDeviceTokenNotForTopic)
 	case e.State == Unregistered:
 		return verdict{status: 410, reason: proto.ReasonUnregistered, timestamp: e.Since.UnixMilli()}
+	case e.activity != nil && e.activity.state(a.now) == ActivityDismissed:
+		return verdict{status: 410, reason: proto.ReasonExpiredToken, timestamp: e.activity.dismissed().UnixMilli()}
 	case e.State == Expired:
 		return verdict{status: 410, reason: proto.ReasonExpiredToken, timestamp: e.Since.UnixMilli()}
 	case !e.allow(cmp.Or(e.Throttle, cfg.DeviceRate), a.now):
 		return refuse(proto.ReasonTooManyRequests)
 	}
-	return verdict{status: 200, fate: e.take(a, cfg)}
+	return verdict{status: 200, fate: d.take(e, a, cfg)}
 }
 
 // allow counts a push against the device's rate.
 func (e *device) allow(t Throttle, now time.Time) bool {
+	return allowed(&e.spanFrom, &e.spanUsed, t, now)
+}
+
+// allowed counts one more in the present span of time.
+func allowed(from *time.Time, used *int, t Throttle, now time.Time) bool {
 	if t.Limit == 0 {
 		return true
 	}
-	if since := now.Sub(e.spanFrom); since < 0 || since >= cmp.Or(t.Per, time.Second) {
-		e.spanFrom, e.spanUsed = now, 0
+	if since := now.Sub(*from); since < 0 || since >= cmp.Or(t.Per, time.Second) {
+		*from, *used = now, 0
 	}
-	e.spanUsed++
-	return e.spanUsed <= t.Limit
+	*used++
+	return *used <= t.Limit
 }
 
 // take follows Apple's storage policy ("Sending notification requests to APNs"):
 // expiration 0 is tried once, a time is kept until then, none is kept 30 days,
 // and of several notifications for one app only the newest is kept.
-func (e *device) take(a *arrival, cfg *Config) Fate {
+func (d *Devices) take(e *device, a *arrival, cfg *Config) Fate {
 	expired := a.hasExpires && !a.once && !a.expires.After(a.now)
 	switch {
 	case expired:
 		return FateDiscarded
-	case e.State == Active:
+	case e.reachable():
 		if !cfg.Lean {
-			e.show(a.note)
+			d.show(e, e.activity, a.note, a.now)
 		}
 		return FateShown
 	case a.once:
@@ -357,8 +417,26 @@ func (e *device) take(a *arrival, cfg *Config) Fate {
 	return FateStored
 }
 
-// show adds to the inbox. A collapse id replaces what is displayed.
-func (e *device) show(n Notification) {
+// show adds to the inbox of the device and, of a Live Activity push, does what it
+// says. target is the activity that it is for, if it was addressed to one. What is
+// addressed to an update device token appears in the inbox of both.
+func (d *Devices) show(e *device, target *activity, n Notification, now time.Time) {
+	if n.ChannelID != "" || isActivityPush(&n) {
+		if target != nil {
+			n.ActivityID = target.ID
+		}
+		n.Ignored = d.apply(e, target, &n, now)
+	}
+	e.display(n)
+	if e.activity != nil {
+		e.activity.owner.display(n)
+	}
+}
+
+func isActivityPush(n *Notification) bool { return n.PushType == string(proto.PushTypeLiveActivity) }
+
+// display adds to the inbox. A collapse id replaces what is displayed.
+func (e *device) display(n Notification) {
 	if n.CollapseID != "" {
 		e.inbox = slices.DeleteFunc(e.inbox, func(o Notification) bool {
 			return o.CollapseID == n.CollapseID && bundleOf(o.Topic) == bundleOf(n.Topic)

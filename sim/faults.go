@@ -99,7 +99,8 @@ type Fault struct {
 
 	// Selection. Empty fields select everything.
 	DeviceToken string
-	Topic       string
+	ChannelID   string
+	Topic       string // bundle identifier, of broadcasts and channel management
 	Connection  uint64 // number of the connection, from 1
 
 	// Counting, over the requests (or connections) that were selected.
@@ -203,7 +204,7 @@ func (f *Fault) validate() error {
 	bad(f.Burst > 0 && f.Nth == 0 && f.Every == 0, "burst needs nth or every")
 	bad(f.Probability < 0 || f.Probability > 1, "probability must lie between 0 and 1")
 	bad(f.Delay < 0 || f.Jitter < 0 || f.For < 0 || f.RestoreAfter < 0, "durations cannot be negative")
-	bad(isConn && (f.DeviceToken != "" || f.Topic != "" || f.PerConnection), string(f.Kind)+" hits connections; device_token, topic and per_connection select requests")
+	bad(isConn && (f.DeviceToken != "" || f.ChannelID != "" || f.Topic != "" || f.PerConnection), string(f.Kind)+" hits connections; device_token, channel_id, topic and per_connection select requests")
 	bad(f.Now && !slices.Contains(nowKinds, f.Kind), fmt.Sprintf("now is possible for %v", nowKinds))
 	bad(f.OnHeaders && !slices.Contains(headersKinds, f.Kind), fmt.Sprintf("on_headers is possible for %v", headersKinds))
 	bad(f.Processed && !slices.Contains(processedKinds, f.Kind), fmt.Sprintf("processed is possible for %v", processedKinds))
@@ -216,7 +217,7 @@ func (f *Fault) validate() error {
 	case FaultErrorLimit:
 		bad(f.Errors == 0, "error_limit needs errors")
 	case FaultAnswer:
-		f.Status = cmp.Or(f.Status, statusOf[f.Reason])
+		f.Status = cmp.Or(f.Status, statusFor(f.Reason))
 		bad(f.Status < 200 || f.Status > 599, "answer needs a status from 200 to 599, or a reason from Apple's table")
 	case FaultInformational:
 		f.Status = cmp.Or(f.Status, 103)

@@ -64,7 +64,8 @@ func (set *faultSet) matching(c *conn, st *stream, onHeaders bool) []*Fault {
 	for _, f := range set.list {
 		if f.isConn || f.OnHeaders != onHeaders ||
 			f.Connection != 0 && f.Connection != c.id ||
-			f.Topic != "" && f.Topic != st.req.get(fieldTopic) ||
+			f.Topic != "" && f.Topic != st.topic() ||
+			f.ChannelID != "" && f.ChannelID != st.req.get(fieldChannelID) ||
 			f.DeviceToken != "" && !strings.EqualFold(f.DeviceToken, strings.TrimPrefix(st.req.get(fieldPath), proto.PathDevice)) ||
 			!f.fires(c) {
 			continue

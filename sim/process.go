@@ -100,6 +100,9 @@ func (c *conn) overErrorLimit(v *verdict) bool {
 
 // record keeps a push, unless the server is lean.
 func (c *conn) record(st *stream, outcome Outcome, v verdict, fault string) {
+	if st.kind == requestManage {
+		return // it is no push; the channels themselves show what it did
+	}
 	switch outcome {
 	case NotProcessed:
 		c.count.NotProcessed++
@@ -113,16 +116,22 @@ func (c *conn) record(st *stream, outcome Outcome, v verdict, fault string) {
 	now := c.ruleNow()
 	p := Push{
 		Time: now, Connection: c.id, Stream: st.id,
-		DeviceToken: strings.ToLower(strings.TrimPrefix(r.get(fieldPath), proto.PathDevice)),
-		Topic:       r.get(fieldTopic),
-		PushType:    r.get(fieldPushType),
-		CollapseID:  r.get(fieldCollapseID),
-		ID:          c.idFor(st),
-		Header:      append([][2]string(nil), r.fields...),
-		Payload:     append(Payload(nil), st.body...),
-		Credential:  c.credentialOf(r, now),
-		Outcome:     outcome, Status: v.status, Reason: v.reason, Timestamp: v.timestamp,
+		Topic:      r.get(fieldTopic),
+		ChannelID:  r.get(fieldChannelID),
+		Reached:    st.reached,
+		PushType:   r.get(fieldPushType),
+		CollapseID: r.get(fieldCollapseID),
+		ID:         c.idFor(st),
+		Header:     append([][2]string(nil), r.fields...),
+		Payload:    append(Payload(nil), st.body...),
+		Credential: c.credentialOf(r, now),
+		Outcome:    outcome, Status: v.status, Reason: v.reason, Timestamp: v.timestamp,
 		Fate: v.fate, Fault: fault,
+	}
+	if st.kind == requestBroadcast {
+		p.Topic = strings.TrimPrefix(r.get(fieldPath), proto.PathBroadcast)
+	} else {
+		p.DeviceToken = strings.ToLower(strings.TrimPrefix(r.get(fieldPath), proto.PathDevice))
 	}
 	if p.Topic == "" && c.cert != nil && len(c.cert.topics) == 1 {
 		p.Topic = c.cert.topics[0]
@@ -131,7 +140,7 @@ func (c *conn) record(st *stream, outcome Outcome, v verdict, fault string) {
 	if n, err := strconv.ParseInt(r.get(fieldExpiration), 10, 64); err == nil {
 		p.Expiration = &n
 	}
-	if outcome == Accepted && c.srv.cfg.Environment == Sandbox {
+	if outcome == Accepted && c.givesUniqueID(st) {
 		p.UniqueID = c.uniqueFor(st)
 	}
 	c.srv.rec.add(p)

@@ -46,20 +46,42 @@ var statusOf = map[proto.Reason]int{
 	proto.ReasonShutdown:                    503,
 }
 
+// statusOfChannels is the same for broadcasts and channel management ("Handling
+// error responses from APNs").
+var statusOfChannels = map[proto.Reason]int{
+	proto.ReasonFeatureNotEnabled:         400,
+	proto.ReasonMissingChannelID:          400,
+	proto.ReasonBadChannelID:              400,
+	proto.ReasonChannelNotRegistered:      400,
+	proto.ReasonBadRequestParams:          400,
+	proto.ReasonMissingPushType:           400,
+	proto.ReasonCannotCreateChannelConfig: 400,
+	proto.ReasonMissingChannelQueueSize:   400,
+	proto.ReasonTopicMismatch:             403,
+	proto.ReasonServiceUnavailableSpaced:  503,
+}
+
 // verdict is what the checks decided about a request.
 type verdict struct {
 	status    int
 	reason    proto.Reason
 	timestamp int64 // milliseconds; 410 only
 	fate      Fate
+	// managed is the answer to a request of channel management that was granted.
+	managed *managed
 	// goAway asks for the observed pair of GOAWAY frames instead of an answer.
 	goAway bool
 }
 
-func (v *verdict) accepted() bool { return v.status == 200 && v.reason == "" }
+func (v *verdict) accepted() bool { return v.reason == "" && (v.status == 200 || v.managed != nil) }
 
 func refuse(reason proto.Reason) verdict {
-	return verdict{status: cmp.Or(statusOf[reason], 400), reason: reason}
+	return verdict{status: cmp.Or(statusFor(reason), 400), reason: reason}
+}
+
+// statusFor is the status of a reason of any of the APIs, or 0.
+func statusFor(reason proto.Reason) int {
+	return cmp.Or(statusOf[reason], statusOfChannels[reason])
 }
 
 // reasonJSON is the body of an error answer, and the debug data of a GOAWAY that

@@ -71,7 +71,10 @@ type Push struct {
 	Connection uint64 `json:"connection"`
 	Stream     uint32 `json:"stream"`
 
+	// DeviceToken is empty for broadcasts, which have a ChannelID instead and the
+	// bundle identifier as Topic.
 	DeviceToken string `json:"device_token"`
+	ChannelID   string `json:"channel_id,omitempty"`
 	Topic       string `json:"topic"`
 	PushType    string `json:"push_type,omitempty"`
 	// Priority is 0 when none was stated.
@@ -79,7 +82,8 @@ type Push struct {
 	// Expiration is in seconds since 1970 and nil when none was stated.
 	Expiration *int64 `json:"expiration,omitempty"`
 	CollapseID string `json:"collapse_id,omitempty"`
-	// ID is the request's apns-id, or the one made for it.
+	// ID is the request's apns-id (apns-request-id for a broadcast), or the one
+	// made for it.
 	ID       string `json:"apns_id"`
 	UniqueID string `json:"apns_unique_id,omitempty"`
 	// Header has every field in the order received, without authorization.
@@ -93,6 +97,8 @@ type Push struct {
 	// Timestamp is what a 410 carried, in milliseconds since 1970.
 	Timestamp int64 `json:"timestamp,omitempty"`
 	Fate      Fate  `json:"fate,omitempty"`
+	// Reached is how many devices a broadcast came to at once.
+	Reached int `json:"reached,omitempty"`
 	// Attempt is 1 for the first push with this apns-id, 2 for the next, and so
 	// on; it counts what was seen, processed or not.
 	Attempt int `json:"attempt"`
@@ -105,6 +111,7 @@ type Push struct {
 // Filter selects pushes; empty fields match everything.
 type Filter struct {
 	DeviceToken string
+	ChannelID   string
 	Topic       string
 	CollapseID  string
 	PushType    string
@@ -117,6 +124,7 @@ type Filter struct {
 func (f *Filter) match(p *Push) bool {
 	return p.Sequence > f.After &&
 		(f.DeviceToken == "" || strings.EqualFold(f.DeviceToken, p.DeviceToken)) &&
+		(f.ChannelID == "" || f.ChannelID == p.ChannelID) &&
 		(f.Topic == "" || f.Topic == p.Topic) &&
 		(f.CollapseID == "" || f.CollapseID == p.CollapseID) &&
 		(f.PushType == "" || f.PushType == p.PushType) &&

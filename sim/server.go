@@ -62,6 +62,11 @@ func New(cfg Config) (*Server, error) {
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 	}
+	if cfg.Guesses.AcceptEqualTimestamps {
+		s.devices.mu.Lock()
+		s.devices.acceptEqualTimestamps = true
+		s.devices.mu.Unlock()
+	}
 	for i := range cfg.Keys {
 		s.keys[cfg.Keys[i].KeyID] = &cfg.Keys[i]
 	}

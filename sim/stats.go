@@ -17,6 +17,7 @@ type counters struct {
 	Streams            uint64
 	Requests           uint64
 	Accepted           uint64
+	Managed            uint64
 	Rejected           uint64
 	Processed          uint64
 	NotProcessed       uint64
@@ -52,6 +53,7 @@ func (c *counters) add(o *counters) {
 	c.Streams += o.Streams
 	c.Requests += o.Requests
 	c.Accepted += o.Accepted
+	c.Managed += o.Managed
 	c.Rejected += o.Rejected
 	c.Processed += o.Processed
 	c.NotProcessed += o.NotProcessed
@@ -86,6 +88,9 @@ type Stats struct {
 	Accepted uint64            `json:"accepted"`
 	Rejected uint64            `json:"rejected"`
 	ByReason map[string]uint64 `json:"by_reason"`
+	// Managed requests of channel management were granted; they are not among the
+	// accepted.
+	Managed uint64 `json:"managed"`
 	// Processed pushes were taken for delivery, answered or not.
 	Processed uint64 `json:"processed"`
 	// NotProcessed were complete requests that a fault ended first.
@@ -125,7 +130,7 @@ func (s *Server) Stats() Stats {
 		Connections: sum.Connections, ConnectionsOpen: open,
 		ConnectionsRefused: sum.ConnectionsRefused, HandshakeFailures: sum.HandshakeFailures,
 		Streams: sum.Streams, Requests: sum.Requests,
-		Accepted: sum.Accepted, Rejected: sum.Rejected, ByReason: map[string]uint64{},
+		Accepted: sum.Accepted, Managed: sum.Managed, Rejected: sum.Rejected, ByReason: map[string]uint64{},
 		Processed: sum.Processed, NotProcessed: sum.NotProcessed, Unanswered: sum.Unanswered,
 		Refused: sum.Refused, ResetsSent: sum.ResetsSent, Cancelled: sum.Cancelled,
 		GoAways: sum.GoAways, Malformed: sum.Malformed, ProtocolErrors: sum.ProtocolErrors,

@@ -1,10 +1,17 @@
 package sim
 
-import "golang.org/x/net/http2"
+import (
+	"strings"
+
+	"golang.org/x/net/http2"
+
+	"aviso.example/internal/proto"
+)
 
 // stream is a request that has not been answered completely.
 type stream struct {
 	id         uint32
+	kind       requestKind
 	ended      bool // the request is complete
 	size       int
 	body       []byte
@@ -19,8 +26,22 @@ type stream struct {
 	inBlocked  bool
 	judged     bool // recorded
 	silent     bool // fault: never to be answered
+	reached    int  // devices, by a broadcast
 	madeID     string
 	uniqueID   string
+}
+
+// topic is apns-topic, or the bundle identifier in the path of what has none.
+func (st *stream) topic() string {
+	path := st.req.get(fieldPath)
+	switch st.kind {
+	case requestBroadcast:
+		return strings.TrimPrefix(path, proto.PathBroadcast)
+	case requestManage:
+		bundleID, _, _ := strings.Cut(strings.TrimPrefix(path, proto.PathApps), "/")
+		return bundleID
+	}
+	return st.req.get(fieldTopic)
 }
 
 type closedStream struct {
@@ -41,6 +62,7 @@ func (c *conn) newStream(id uint32) *stream {
 	*st = stream{id: id, body: body, recvWindow: c.localWindow, sendWindow: c.peerWindow}
 	// The block's request and the stream's change places: both keep their slices.
 	st.req, c.block.req = c.block.req, req
+	st.kind = kindOf(st.req.get(fieldPath))
 	c.streams[id] = st
 	c.active++
 	return st

@@ -52,6 +52,7 @@ func makeCertificate(hosts []string, now time.Time) (tls.Certificate, []byte, er
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: []string{
 			"localhost", proto.HostSandbox, proto.HostProduction, proto.HostSandboxAlias,
+			proto.HostBroadcastSandbox, proto.HostBroadcastProduction,
 			proto.HostManageSandbox, proto.HostManageProduction,
 		},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
