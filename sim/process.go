@@ -52,10 +52,12 @@ func (c *conn) process(st *stream, p plan) {
 	if p.delay <= 0 {
 		c.answer(st, a, true)
 	} else {
-		id := st.id
+		// The closure has an answer of its own, or every answer would be
+		// allocated for the sake of those that are late.
+		id, late := st.id, a
 		c.after(p.delay, func() {
 			if c.streams[id] == st && !c.swallow {
-				c.answer(st, a, true)
+				c.answer(st, late, true)
 			}
 		})
 	}
