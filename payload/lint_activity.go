@@ -1,7 +1,5 @@
 package payload
 
-import "encoding/base64"
-
 // activity applies the rules about Live Activities.
 func (r *lintRun) activity(aps int) {
 	// A time in the wrong unit is wrong whatever the push type is said to be.
@@ -70,9 +68,7 @@ func (r *lintRun) inputs(aps int) {
 		r.at(CodeActivityInputFlag, flag, "input-push-token knows only the value 1", "send 1, or leave the key out")
 	}
 	if channel >= 0 && r.doc.nodes[channel].kind == kindString {
-		id := string(r.doc.text(channel))
-		_, err := base64.StdEncoding.DecodeString(id)
-		if _, unpadded := base64.RawStdEncoding.DecodeString(id); id == "" || err != nil && unpadded != nil {
+		if !isChannelID(string(r.doc.text(channel))) {
 			r.at(CodeActivityInputFlag, channel, "not base64, as channel ids are", "send the id as APNs returned it in apns-channel-id")
 		}
 	}

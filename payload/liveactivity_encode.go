@@ -1,6 +1,10 @@
 package payload
 
-import "time"
+import (
+	"encoding/base64"
+	"strings"
+	"time"
+)
 
 const (
 	// maxDismissal is how long the lock screen keeps an ended activity.
@@ -62,10 +66,21 @@ func (e *encoder) updates(u UpdateSource) {
 	if !u.isChannel {
 		return
 	}
+	const fix = "give the id that APNs returned when the channel was created"
 	if u.channel == "" {
-		e.problem("/aps/input-push-channel", "an empty channel id", "give the id that APNs returned when the channel was created")
+		e.problem("/aps/input-push-channel", "an empty channel id", fix)
+	} else if !isChannelID(u.channel) {
+		e.problem("/aps/input-push-channel", "not base64, as channel ids are; the activity would never get an update", fix)
 	}
 	e.text("/aps", "input-push-channel", u.channel)
+}
+
+// isChannelID reports whether s is base64, padded or not. The length of ids is for
+// Apple to choose.
+func isChannelID(s string) bool {
+	_, padded := base64.StdEncoding.DecodeString(s)
+	_, unpadded := base64.RawStdEncoding.DecodeString(s)
+	return s != "" && !strings.ContainsAny(s, "\r\n") && (padded == nil || unpadded == nil)
 }
 
 func (a *LiveActivityAlert) hasText() bool {

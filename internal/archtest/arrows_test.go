@@ -28,7 +28,7 @@ var layers = []struct {
 	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "internal/exampleapns", "legacy"}},
 	{
 		"independent trades: whoever signs passes, sends Web Push, simulates APNs or queues jobs needs none of the others",
-		[]string{"engine", "sim", "wallet", "safari", "webpush"},
+		[]string{"engine", "liveactivity", "sim", "wallet", "safari", "webpush"},
 	},
 	{
 		"sending to channels is sending, with another address; the user's words become Go's in one place, whether they come as flags, in a file or over HTTP",
@@ -52,12 +52,14 @@ var keptApart = []struct {
 }{
 	{
 		"sim",
-		[]string{"apns", "auth", "internal/h2", "internal/pool", "payload"},
+		[]string{"apns", "auth", "broadcast", "internal/h2", "internal/pool", "payload"},
 		"client and simulator share internal/proto and never a codec: a mistake made on both sides would look like agreement",
 	},
 	{"apnstest", []string{"apns", "auth", "internal/h2", "internal/pool"}, "as with sim: it must serve the tests of any client"},
 	{"apns", []string{"sim", "apnstest", "internal/memnet", "engine"}, "a program that sends pushes must not carry a simulator"},
 	{"payload", []string{"apns", "auth", "internal/h2", "internal/pool"}, "payloads are built and checked where nothing is sent"},
+	{"broadcast", []string{"sim", "apnstest", "engine"}, "as apns"},
+	{"liveactivity", []string{"sim", "apnstest", "engine"}, "as apns; one who keeps the state of an activity may send without a server of ours"},
 	{"wallet", []string{"apns", "auth", "engine"}, "a pass is a file; that a push says when to fetch it again is the caller's business"},
 	{"safari", []string{"apns", "auth", "engine"}, "a push package is a file"},
 	{"webpush", []string{"apns", "auth", "engine"}, "standard Web Push has nothing to do with APNs but the user"},
@@ -105,6 +107,11 @@ var linkedBy = []struct {
 		"a program that sends pushes gets the standard library, its extensions and the one reader of modern .p12 files",
 	},
 	{"payload", []string{"github.com/rivo/uniseg"}, "building a payload needs no network; uniseg knows where a grapheme ends"},
+	{
+		"liveactivity",
+		[]string{"golang.org/x/net", "golang.org/x/crypto", "golang.org/x/text", "golang.org/x/sys", "software.sslmate.com/src/go-pkcs12", "github.com/rivo/uniseg"},
+		"what apns and payload link, and nothing for channels and activities on top",
+	},
 	{"internal/h2", []string{"golang.org/x/net", "golang.org/x/text"}, "HTTP/2 needs its framer and header compression"},
 }
 

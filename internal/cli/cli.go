@@ -99,7 +99,7 @@ Exit codes:
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs instead of text for people")
 	root.PersistentFlags().CountVarP(&a.verbose, "verbose", "v", "log connections to standard error; twice logs more")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%s", flagProblem(err)) })
-	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.credentialCommand(),
+	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.channelCommand(), a.credentialCommand(),
 		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.benchCommand(),
 		a.serveCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),
 		a.versionCommand())

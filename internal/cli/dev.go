@@ -97,6 +97,8 @@ type devNext struct {
 	Push    string `json:"push"`
 	Verdict string `json:"verdict"`
 	Send    string `json:"send"`
+	// Channel makes a broadcast channel.
+	Channel string `json:"channel"`
 	List    string `json:"list"`
 }
 
@@ -235,6 +237,9 @@ func (m devMap) next() devNext {
 		Send: command() + strings.Join([]string{
 			" send --endpoint", m.Endpoint, "--ca", quote(m.CAFile), "--key", quote(m.KeyFile),
 			"--team", m.TeamID, "--topic", m.Topic, "--to", m.DeviceToken, "--title Hello --body 'Sent by hand'"}, " "),
+		Channel: command() + strings.Join([]string{
+			" channel create --endpoint", m.Endpoint, "--ca", quote(m.CAFile), "--key", quote(m.KeyFile),
+			"--team", m.TeamID, "--topic", m.Topic}, " "),
 		List: "curl -s '" + m.API + "/sim/v1/pushes'",
 	}
 }
@@ -260,6 +265,7 @@ func (a *app) printMap(m devMap, took time.Duration, once bool) error {
 	a.printf("\nSend another through the server, from a second terminal:\n\n  %s\n", m.Next.Push)
 	a.printf("\nRead the verdict on the first push there:\n\n  %s\n", m.Next.Verdict)
 	a.printf("\nSend one past the server, with a client of your own:\n\n  %s\n", m.Next.Send)
+	a.printf("\nMake a broadcast channel (see aviso channel):\n\n  %s\n", m.Next.Channel)
 	a.printf("\nSee what arrived:\n\n  %s\n\nCtrl-C ends it.\n", m.Next.List)
 	return nil
 }

@@ -84,6 +84,12 @@ var flagWords = message.Words{
 	"PushType": "--push-type", "Priority": "--priority", "Expiration": "--expiration", "CollapseID": "--collapse-id",
 }
 
+// channelWords are the same for a channel.
+var channelWords = message.Words{
+	"ChannelID": "the channel id", "BundleID": "--topic", "Topic": "--topic", "Payload": "the payload",
+	"PushType": "--push-type", "Priority": "--priority", "Expiration": "--expiration",
+}
+
 // configWords translates the names of the fields of apns.Config.
 var configWords = strings.NewReplacer(
 	"apns: Config.Endpoint", "--endpoint",

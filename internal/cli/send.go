@@ -18,6 +18,7 @@ type sendFlags struct {
 	target
 	identity
 	messageFlags
+	activityFlags
 	batchFlags
 	to            []string
 	timeout       time.Duration
@@ -46,6 +47,11 @@ line that is wrong is reported with its number, and the rest is sent. The batch
 stops by itself when no connection can be had, or when the first 1,000 answers
 all say that the configuration is wrong.
 
+A Live Activity is started, updated or ended with --event and --content-state,
+and --title, --body and --sound as its alert; a start goes to the push-to-start
+device token with --attributes-type and --attributes. For channels see
+aviso channel.
+
 --failures gets every line that was not accepted, with the reason, and can itself
 be given to --batch. --resume keeps a state file, with which the same command
 goes on after an interruption, even kill -9: a line whose outcome was known is
@@ -56,6 +62,7 @@ not in --failures. Ctrl-C stops reading and waits up to 15 seconds for outcomes.
       --to 740f4707… --title Hello --body World --sound default
   aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app \
       --batch pushes.ndjson --failures failed.ndjson --resume state --rate 5000
+  aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app       --to 80f0a1… --push-type liveactivity --event update --content-state state.json --priority 5
   aviso send --production --cert push.p12 --password-file password.txt --to 740f4707… --payload push.json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.send(cmd, f) },
@@ -66,6 +73,7 @@ not in --failures. Ctrl-C stops reading and waits up to 15 seconds for outcomes.
 	f.identity.register(flags)
 	flags.StringArrayVar(&f.to, "to", nil, "`DEVICE_TOKEN` to send to, hexadecimal (repeatable)")
 	f.messageFlags.register(flags)
+	f.activityFlags.register(flags, true)
 	f.registerID(flags)
 	f.batchFlags.register(flags)
 	flags.DurationVar(&f.timeout, "timeout", 0, "give up on a notification after this `TIME`, resends included (default 1m0s)")
@@ -122,6 +130,9 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 	}
 	m, err := f.message(a, cmd.Flags())
 	if err != nil {
+		return err
+	}
+	if err := f.activityFlags.apply(a, cmd.Flags(), m, false); err != nil {
 		return err
 	}
 	defaultTopic(m, &cfg)
@@ -181,12 +192,15 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 // warn says what APNs would take and the device then drop. It is advice, and
 // stops nothing.
 func (a *app) warn(m *message.Message, n *apns.Notification) {
-	linter := payload.Linter{Topic: n.Topic, Priority: m.Priority, Now: time.Now()}
 	pushType := m.PushType
 	if pushType == "" && !strings.HasPrefix(m.Topic, proto.TopicPrefixPass) && !strings.HasPrefix(m.Topic, proto.TopicPrefixWebsite) {
 		pushType = apns.PushTypeAlert // as the client does
 	}
-	for _, finding := range linter.Lint(pushType, n.Payload) {
+	a.advise(payload.Linter{Topic: n.Topic, Priority: m.Priority, Now: time.Now()}, pushType, n.Payload)
+}
+
+func (a *app) advise(linter payload.Linter, pushType apns.PushType, body []byte) {
+	for _, finding := range linter.Lint(pushType, body) {
 		if finding.Severity != payload.Rejected {
 			a.warnf("%s: %s; %s [%s]", where(finding), finding.Message, finding.Fix, finding.Code)
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"time"
@@ -23,7 +24,9 @@ type simulateFlags struct {
 	listen, api, caOut            string
 	allowRemote, trustAnyKey      bool
 	key, keyID, team, environment string
-	topics, hosts                 []string
+	topics, hosts, also           []string
+	noBroadcast                   []string
+	channelLimit                  int
 	maxStreams                    uint32
 	lean, knownOnly               bool
 	roundTrip                     time.Duration
@@ -45,6 +48,7 @@ script can wait for it:
 
 The test API below /sim/v1/ lists the pushes that came, waits for one, and
 scripts devices and faults. It asks nobody who they are, so it stays on loopback.
+Channels are created at, and broadcasts sent to, the same address as pushes.
 Port 0 takes a free port. SIGINT or SIGTERM ends the simulator.`,
 		Example: `  aviso simulate --ca-out ca.pem --trust-any-key
   aviso simulate --ca-out ca.pem --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app
@@ -67,6 +71,9 @@ Port 0 takes a free port. SIGINT or SIGTERM ends the simulator.`,
 	flags.BoolVar(&f.lean, "lean", false, "record nothing, for benchmarks; all checks stay")
 	flags.BoolVar(&f.knownOnly, "known-devices-only", false, "answer BadDeviceToken for devices that the test API did not add")
 	flags.DurationVar(&f.roundTrip, "round-trip", 0, "delay answers as if the network had this round-trip `TIME`, such as 50ms")
+	flags.StringArrayVar(&f.also, "also-listen", nil, "serve APNs on this `HOST:PORT` too, such as 127.0.0.1:2195 where channels are managed at Apple (repeatable)")
+	flags.IntVar(&f.channelLimit, "channel-limit", 0, "let an app have `N` broadcast channels (default 10000)")
+	flags.StringArrayVar(&f.noBroadcast, "no-broadcast", nil, "answer FeatureNotEnabled for channels of the app with this bundle `ID` (repeatable)")
 	flags.StringArrayVar(&f.hosts, "host", nil, "put this `NAME` or address into the certificate too (repeatable)")
 	flags.Uint64Var(&f.seed, "seed", 0, "make ids and random faults repeatable with this `NUMBER`")
 	return cmd
@@ -76,10 +83,13 @@ func (f *simulateFlags) config() (sim.Config, error) {
 	cfg := sim.Config{
 		Environment: sim.Environment(f.environment), TeamID: f.team, TrustAnyKey: f.trustAnyKey,
 		Topics: f.topics, Hosts: f.hosts, MaxStreams: f.maxStreams, Lean: f.lean,
-		KnownDevicesOnly: f.knownOnly, RoundTrip: f.roundTrip, Seed: f.seed,
+		KnownDevicesOnly: f.knownOnly, ChannelLimit: f.channelLimit, NoBroadcast: f.noBroadcast, RoundTrip: f.roundTrip, Seed: f.seed,
 	}
 	if f.environment != "sandbox" && f.environment != "production" {
 		return cfg, usage("--environment has to be sandbox or production")
+	}
+	if f.channelLimit < 0 {
+		return cfg, usage("--channel-limit cannot be negative")
 	}
 	if f.roundTrip < 0 {
 		return cfg, usage("--round-trip cannot be negative")
@@ -133,6 +143,11 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 		return err
 	}
 	defer s.stop()
+	for _, address := range f.also {
+		if _, err := s.server.Start(address); err != nil {
+			return fmt.Errorf("--also-listen: %w", portHint(err))
+		}
+	}
 	if f.caOut != "" {
 		// It is a certificate without its key: anybody may read it.
 		if err := os.WriteFile(f.caOut, s.server.CAPEM(), 0o644); err != nil {

@@ -18,10 +18,16 @@ type target struct {
 }
 
 func (t *target) register(flags *pflag.FlagSet) {
+	t.registerWithoutPort(flags)
+	flags.IntVar(&t.port, "port", 443, "`PORT` at Apple: 443, or 2197 where a firewall lets only APNs out")
+}
+
+// registerWithoutPort is for channel management, whose ports are fixed.
+func (t *target) registerWithoutPort(flags *pflag.FlagSet) {
+	t.port = 443
 	flags.StringVar(&t.endpoint, "endpoint", "", "send to `HOST:PORT`, such as the simulator")
 	flags.BoolVar(&t.sandbox, "sandbox", false, "send to Apple's sandbox, where builds run from Xcode register")
 	flags.BoolVar(&t.production, "production", false, "send to Apple's production, where TestFlight and App Store builds register")
-	flags.IntVar(&t.port, "port", 443, "`PORT` at Apple: 443, or 2197 where a firewall lets only APNs out")
 	flags.StringVar(&t.ca, "ca", "", "trust the certificates in this PEM `FILE` too, such as the simulator's")
 	flags.StringVar(&t.proxy, "proxy", "", "go through the proxy at `URL` (http, https, socks5), or \"env\" to follow HTTPS_PROXY")
 }

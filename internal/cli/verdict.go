@@ -12,7 +12,9 @@ import (
 
 // verdict is the outcome of one notification as it is printed.
 type verdict struct {
-	DeviceToken string `json:"device_token"`
+	DeviceToken string `json:"device_token,omitempty"`
+	// ChannelID is where a broadcast went, instead of a device.
+	ChannelID string `json:"channel_id,omitempty"`
 	// Outcome is missing while a server has not settled it.
 	Outcome  apns.Outcome `json:"outcome,omitzero"`
 	ID       string       `json:"apns_id,omitempty"`
@@ -37,7 +39,7 @@ type verdict struct {
 }
 
 func newVerdict(n *apns.Notification, r apns.Receipt, err error, words message.Words) (v verdict) {
-	v = verdict{DeviceToken: n.DeviceToken, Outcome: apns.OutcomeOf(err), UniqueID: r.UniqueID, Attempts: r.Attempts}
+	v = verdict{DeviceToken: n.DeviceToken, ChannelID: n.ChannelID, Outcome: apns.OutcomeOf(err), UniqueID: r.UniqueID, Attempts: r.Attempts}
 	if !r.ID.IsZero() {
 		v.ID = r.ID.String()
 	}
@@ -111,7 +113,12 @@ func (a *app) printVerdict(v verdict) {
 		}
 	}
 	line("device token", shorten(v.DeviceToken))
-	line("apns-id", v.ID)
+	line("channel id", v.ChannelID)
+	if v.ChannelID != "" {
+		line("request id", v.ID)
+	} else {
+		line("apns-id", v.ID)
+	}
 	line("apns-unique-id", v.UniqueID)
 	if !v.Since.IsZero() {
 		line("inactive since", v.Since.UTC().Format(time.RFC3339))
