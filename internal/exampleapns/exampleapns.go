@@ -47,6 +47,10 @@ func (s *Server) Unregister(since time.Time) {
 	check(s.sim.Devices().Put(sim.Device{DeviceToken: s.DeviceToken, State: sim.Unregistered, Since: since}, time.Now()))
 }
 
+// Simulator is the whole of it, for examples that look at devices: the people at
+// the other end.
+func (s *Server) Simulator() *sim.Server { return s.sim }
+
 // Close ends the simulator and removes its files.
 func (s *Server) Close() {
 	s.sim.Close()
