@@ -13,6 +13,7 @@ require (
 
 require (
 	github.com/golang-jwt/jwt/v4 v4.4.1 // indirect
+	github.com/rivo/uniseg v0.4.7 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/text v0.43.0 // indirect

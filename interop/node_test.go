@@ -15,6 +15,12 @@ import (
 type nodeResult struct {
 	Sent   int
 	Failed []nodeFailure
+
+	// Of the scripts about channels.
+	Channel string
+	Policy  int
+	All     []string
+	Unique  bool
 }
 
 type nodeFailure struct {

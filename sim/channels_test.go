@@ -249,6 +249,7 @@ func TestChannelGuesses(t *testing.T) {
 	apns := apnstest.Start(t, func(c *sim.Config) {
 		c.Environment = sim.Production
 		c.Guesses.CreateChannelOK = true
+		c.Guesses.LenientChannelBody = true
 		c.Guesses.IgnoreBadRequestID = true
 		c.Guesses.RefuseBroadcastPriority1 = true
 		c.Guesses.RefuseLongBroadcastExpiration = true
@@ -257,8 +258,9 @@ func TestChannelGuesses(t *testing.T) {
 		c.ChannelRate = sim.Throttle{Limit: 2, Per: time.Hour}
 	})
 	s := newStranger(t, apns)
-	r := s.ask("POST", channelsPath, `{"message-storage-policy":1,"push-type":"LiveActivity"}`, "apns-request-id", "42")
+	r := s.ask("POST", channelsPath, `{"message-storage-policy":"1","push-type":"liveactivity"}`, "apns-request-id", "42")
 	s.want(r, "200")
+	s.want(s.ask("POST", channelsPath, `{"message-storage-policy":"2","push-type":"liveactivity"}`), "400 MissingChannelQueueSize")
 	id := r.header.Get("apns-channel-id")
 	s.want(s.send(id, update(1, ""), "apns-priority", "1"), "400 BadPriority")
 	s.want(s.send(id, update(1, ""), "apns-expiration", strconv.FormatInt(time.Now().Add(9*time.Hour).Unix(), 10)), "400 BadExpirationDate")

@@ -247,6 +247,10 @@ type Guesses struct {
 	// CreateChannelOK answers 200 to the creation of a channel, as one library
 	// reports, instead of 201, as documented.
 	CreateChannelOK bool
+	// LenientChannelBody takes the push type in any case and the storage policy as
+	// text in the body that creates a channel, as a library's manual writes them;
+	// by default only what Apple documents.
+	LenientChannelBody bool
 	// IgnoreBadRequestID takes an apns-request-id that is no UUID; by default it
 	// is BadMessageId. Apple names no reason.
 	IgnoreBadRequestID bool

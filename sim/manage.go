@@ -148,17 +148,22 @@ func (j *judged) createChannel() verdict {
 	if err := d.Decode(&in); err != nil && !errors.Is(err, io.EOF) {
 		return refuse(proto.ReasonBadRequestParams)
 	}
+	c := j.c
+	lenient := c.srv.cfg.Guesses.LenientChannelBody
+	if lenient && in.Policy != nil {
+		*in.Policy = bytes.Trim(*in.Policy, `"`)
+	}
 	var pushType string
 	var policy int
 	switch {
 	case in.PushType == nil:
 		return refuse(proto.ReasonMissingPushType)
-	case json.Unmarshal(*in.PushType, &pushType) != nil || pushType != proto.ChannelPushType:
+	case json.Unmarshal(*in.PushType, &pushType) != nil,
+		pushType != proto.ChannelPushType && !(lenient && strings.EqualFold(pushType, proto.ChannelPushType)):
 		return refuse(proto.ReasonInvalidPushType)
 	case in.Policy == nil || json.Unmarshal(*in.Policy, &policy) != nil || policy < 0 || policy > 1:
 		return refuse(proto.ReasonMissingChannelQueueSize) // observed: hapns
 	}
-	c := j.c
 	ch, err := c.srv.makeChannel(strings.Clone(j.bundleID), policy, newChannelID(c.rng.Uint64(), c.rng.Uint64()))
 	if err != nil {
 		return refuse(proto.ReasonCannotCreateChannelConfig)
