@@ -27,7 +27,9 @@ type Manager struct {
 // credential, environment, proxy, roots and time limits are the same, and
 // BundleID is required. Host, AlternativePort and Hooks for notifications are of
 // no use here and ignored. Endpoint, if set, is where channels are managed; the
-// simulator does it where it takes pushes. It opens no connection yet.
+// simulator does it where it takes pushes. Share one ProviderTokens with the
+// client, instead of giving both the Key, so that APNs sees few provider tokens.
+// It opens no connection yet.
 func NewManager(cfg apns.Config) (*Manager, error) {
 	if p := apns.CheckBundleID(cfg.BundleID); p != nil {
 		return nil, fmt.Errorf("broadcast: Config.%s %s", p.Field, p.Message)

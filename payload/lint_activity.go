@@ -1,5 +1,7 @@
 package payload
 
+import "time"
+
 // activity applies the rules about Live Activities.
 func (r *lintRun) activity(aps int) {
 	// A time in the wrong unit is wrong whatever the push type is said to be.
@@ -30,6 +32,8 @@ func (r *lintRun) activity(aps int) {
 		}
 	}
 	r.keysByEvent(aps, event)
+	r.dates(r.doc.member(aps, "content-state"))
+	r.dates(r.doc.member(aps, "attributes"))
 	if stale > 0 && timestamp > 0 && stale <= timestamp {
 		r.at(CodeActivityStale, r.doc.member(aps, "stale-date"), "not after the timestamp, so the state is outdated on arrival",
 			"choose a later time and advance it with each update")
@@ -55,6 +59,30 @@ func (r *lintRun) time(aps int, key string) float64 {
 			"send UNIX seconds, counted from 1970")
 	}
 	return f
+}
+
+// dates looks for times that are text in what the app decodes. They are what most
+// languages make of a time, and the device drops the push for them without a word.
+func (r *lintRun) dates(at int) {
+	if at < 0 {
+		return
+	}
+	// What is inside a value follows it, up to its end.
+	for i := at; i < len(r.doc.nodes) && r.doc.nodes[i].start < r.doc.nodes[at].end; i++ {
+		if r.doc.nodes[i].kind == kindString && isRFC3339(r.doc.text(i)) {
+			r.at(CodeActivityDate, i, "a time as text, which a Swift Date does not decode; the device drops the push",
+				"send seconds since 2001-01-01 00:00:00 UTC (SwiftDate does), unless the property is a String")
+		}
+	}
+}
+
+func isRFC3339(text []byte) bool {
+	const shortest = len("2006-01-02T15:04:05Z")
+	if len(text) < shortest || text[4] != '-' {
+		return false
+	}
+	_, err := time.Parse(time.RFC3339, string(text))
+	return err == nil
 }
 
 // inputs applies the rules about the two sources of updates.

@@ -117,6 +117,7 @@ const (
 	CodeActivityEndState    Code = "activity-end-without-state"
 	CodeActivityTime        Code = "activity-time"
 	CodeActivityStale       Code = "activity-stale-date"
+	CodeActivityDate        Code = "activity-date-as-text"
 	CodeActivityDismissal   Code = "activity-dismissal-date"
 	CodeActivityEventKey    Code = "activity-key-of-other-event"
 	CodeActivitySound       Code = "activity-sound-outside-alert"
@@ -244,6 +245,7 @@ var ruleTable = []Rule{
 	{CodeActivityEndState, Suspicious, "An ended Live Activity keeps showing its last state.", pageActivity},
 	{CodeActivityTime, Suspicious, "A Live Activity time lies before 2000.", pageActivity},
 	{CodeActivityStale, Suspicious, "The stale date is not after the timestamp.", pageActivity},
+	{CodeActivityDate, Suspicious, "A time in a Live Activity's own data is text, which no Swift Date decodes.", pageActivity},
 	{CodeActivityDismissal, Suspicious, "The dismissal date is more than four hours after the end.", pageActivity},
 	{CodeActivityEventKey, Suspicious, "A key means nothing for this event.", pageActivity},
 	{CodeActivitySound, Suspicious, "The sound of a Live Activity stands inside its alert.", pageActivity},

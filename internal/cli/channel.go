@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -81,7 +82,12 @@ func (f *channelFlags) manage(a *app, cmd *cobra.Command, do func(context.Contex
 	if err == nil {
 		return nil
 	}
-	v := newVerdict(&apns.Notification{}, apns.Receipt{}, err, channelWords)
+	var receipt apns.Receipt
+	if e, ok := errors.AsType[*apns.RejectedError](err); ok {
+		receipt = e.Receipt
+	}
+	v := newVerdict(&apns.Notification{}, receipt, err, channelWords)
+	v.request = true
 	if v.Reason == "" {
 		return &exitError{v.exitCode(), err}
 	}

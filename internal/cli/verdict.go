@@ -34,12 +34,14 @@ type verdict struct {
 	Message string    `json:"message,omitempty"`
 	RetryAt time.Time `json:"retry_at,omitzero"`
 
+	// request says that ID is an apns-request-id.
+	request bool
 	// invalid says that it was refused before anything was sent.
 	invalid bool
 }
 
 func newVerdict(n *apns.Notification, r apns.Receipt, err error, words message.Words) (v verdict) {
-	v = verdict{DeviceToken: n.DeviceToken, ChannelID: n.ChannelID, Outcome: apns.OutcomeOf(err), UniqueID: r.UniqueID, Attempts: r.Attempts}
+	v = verdict{DeviceToken: n.DeviceToken, ChannelID: n.ChannelID, request: n.ChannelID != "", Outcome: apns.OutcomeOf(err), UniqueID: r.UniqueID, Attempts: r.Attempts}
 	if !r.ID.IsZero() {
 		v.ID = r.ID.String()
 	}
@@ -114,7 +116,7 @@ func (a *app) printVerdict(v verdict) {
 	}
 	line("device token", shorten(v.DeviceToken))
 	line("channel id", v.ChannelID)
-	if v.ChannelID != "" {
+	if v.request {
 		line("request id", v.ID)
 	} else {
 		line("apns-id", v.ID)
