@@ -27,6 +27,9 @@
 // It keeps few, long-lived connections, follows the stream limit that APNs
 // keeps changing, and renews provider tokens inside Apple's two limits.
 //
+// A notification to a broadcast channel (Notification.ChannelID) goes the same way;
+// package broadcast makes channels.
+//
 // Push sends one notification and waits. PushAll sends millions with bounded
 // memory. Both may be used by many goroutines at once.
 package apns

@@ -214,8 +214,14 @@ func TestChannelNotification(t *testing.T) {
 			"no priority":             {nothing, update, 0, apns.Expiration{}, apns.Expiration{}, "Priority is missing"},
 			"no id":                   {broadcast.Channel{BundleID: "com.example.app"}, update, 5, apns.Expiration{}, apns.Expiration{}, "ChannelID is missing"},
 			"an update without state": {latest, payload.LiveActivityUpdate{Timestamp: time.Now()}, 5, apns.Expiration{}, apns.Expiration{}, "content-state"},
-			"a start": {latest, payload.Raw{Type: payload.PushTypeLiveActivity, Body: []byte(`{"aps":{"event":"start"}}`)}, 5,
-				apns.Expiration{}, apns.Expiration{}, "cannot be started by broadcast"},
+			"a start": {
+				latest,
+				payload.Raw{Type: payload.PushTypeLiveActivity, Body: []byte(`{"aps":{"event":"start"}}`)},
+				5,
+				apns.Expiration{},
+				apns.Expiration{},
+				"cannot be started by broadcast",
+			},
 		} {
 			n, err := test.channel.Notification(test.p, test.priority, test.given)
 			switch {

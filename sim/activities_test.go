@@ -234,7 +234,8 @@ func TestChannelsAPI(t *testing.T) {
 		Channels   []sim.Channel
 		Activities []map[string]any
 		Detail     string
-	}) {
+	},
+	) {
 		t.Helper()
 		code, out := api(t, apns, method, path, body)
 		if code != want {
@@ -278,8 +279,12 @@ func TestChannelsAPI(t *testing.T) {
 	}
 	call(204, "DELETE", path, "")
 	for _, wrong := range [][3]string{
-		{"404", "GET", path}, {"404", "DELETE", path}, {"404", "GET", "/sim/v1/activities/a99"}, {"404", "POST", "/sim/v1/activities/a99/renew"},
-		{"400", "GET", "/sim/v1/activities?state=asleep"}, {"405", "PUT", "/sim/v1/channels"},
+		{"404", "GET", path},
+		{"404", "DELETE", path},
+		{"404", "GET", "/sim/v1/activities/a99"},
+		{"404", "POST", "/sim/v1/activities/a99/renew"},
+		{"400", "GET", "/sim/v1/activities?state=asleep"},
+		{"405", "PUT", "/sim/v1/channels"},
 	} {
 		if code, out := api(t, apns, wrong[1], wrong[2], ""); fmt.Sprint(code) != wrong[0] {
 			t.Errorf("%v: %d %s", wrong, code, out)

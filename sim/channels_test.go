@@ -167,8 +167,10 @@ func TestEmptyDataEndsARequest(t *testing.T) {
 	// The usual way, END_STREAM on HEADERS, is fine too.
 	id := r.next
 	r.next += 2
-	r.must(r.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, EndStream: true,
-		BlockFragment: r.headers(":method", "GET", ":path", "/1/apps/com.example.app/all-channels", "apns-topic", "", "apns-push-type", "")}))
+	r.must(r.fr.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, EndHeaders: true, EndStream: true,
+		BlockFragment: r.headers(":method", "GET", ":path", "/1/apps/com.example.app/all-channels", "apns-topic", "", "apns-push-type", ""),
+	}))
 	if a := r.answer(id); a.status != "200" || a.body != `{"channels":[]}` {
 		t.Errorf("%s %s", a.status, a.body)
 	}

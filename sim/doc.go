@@ -11,6 +11,11 @@
 //	addr, err := srv.Start("127.0.0.1:0")   // https://addr/3/device/...
 //	http.ListenAndServe("127.0.0.1:8080", srv.Handler()) // the test API
 //
+// The three APIs of Apple's hosts share its listeners: pushes to devices,
+// broadcasts to channels, and channel management. What a push of type liveactivity
+// does to the device can be read back: see Server.Activities, and Server.Subscribe
+// for devices that listen to a channel.
+//
 // Go tests have it in one line with package apnstest.
 //
 // What is certain about Apple's behaviour, what is guessed (and can be chosen in

@@ -12,8 +12,10 @@ import (
 // channel runs aviso channel against the simulator.
 func (r *rig) channel(t *testing.T, sub string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	return runCLI(t, "", append([]string{"channel", sub, "--endpoint", r.Endpoint, "--ca", r.path("ca.pem"),
-		"--key", r.path("AuthKey_" + r.KeyID + ".p8"), "--team", r.TeamID, "--topic", r.Topic}, args...)...)
+	return runCLI(t, "", append([]string{
+		"channel", sub, "--endpoint", r.Endpoint, "--ca", r.path("ca.pem"),
+		"--key", r.path("AuthKey_" + r.KeyID + ".p8"), "--team", r.TeamID, "--topic", r.Topic,
+	}, args...)...)
 }
 
 func TestChannelCommands(t *testing.T) {

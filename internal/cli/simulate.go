@@ -143,8 +143,9 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 		return err
 	}
 	defer s.stop()
-	for _, address := range f.also {
-		if _, err := s.server.Start(address); err != nil {
+	also := make([]string, len(f.also))
+	for i, address := range f.also {
+		if also[i], err = s.server.Start(address); err != nil {
 			return fmt.Errorf("--also-listen: %w", portHint(err))
 		}
 	}
@@ -157,6 +158,9 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 	a.ready("apns", s.apns)
 	if s.api != "" {
 		a.ready("api", s.api)
+	}
+	for _, address := range also {
+		a.ready("also", address)
 	}
 	select {
 	case <-ctx.Done():
