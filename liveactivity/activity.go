@@ -113,7 +113,8 @@ func (a *Activity[A, S]) Start(ctx context.Context, pushToStartDeviceToken strin
 }
 
 // Follow tells the update device token that the app has reported, the first one
-// or another. What waited for it is sent; the error is about that.
+// or another. What waited for it is sent, and the error is about that; what could
+// not be sent goes on waiting, for another Follow or for something newer.
 func (a *Activity[A, S]) Follow(ctx context.Context, updateDeviceToken string) error {
 	if p := apns.CheckDeviceToken(updateDeviceToken); p != nil {
 		return &apns.InvalidError{Problems: []apns.Problem{*p}}
@@ -134,6 +135,11 @@ func (a *Activity[A, S]) Follow(ctx context.Context, updateDeviceToken string) e
 		return nil
 	}
 	_, err := a.send(ctx, waiting)
+	if err != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.keep(waiting)
+	}
 	return err
 }
 
@@ -214,6 +220,9 @@ func (a *Activity[A, S]) settle(m *message[S], to string, err error) (again bool
 		if m.end != nil {
 			a.phase = Ended
 		}
+		if a.pending != nil && !a.pending.timestamp.After(m.timestamp) {
+			a.pending = nil // overtaken
+		}
 		return false
 	}
 	if rejected, ok := errors.AsType[*apns.RejectedError](err); ok && rejected.Status == http.StatusGone {
@@ -232,6 +241,9 @@ func (a *Activity[A, S]) settle(m *message[S], to string, err error) (again bool
 
 // keep keeps a message until a device token is known, unless there is a newer one.
 func (a *Activity[A, S]) keep(m *message[S]) {
+	if a.phase == Ended {
+		return
+	}
 	if a.pending == nil || m.timestamp.After(a.pending.timestamp) {
 		a.pending = m
 	}

@@ -368,6 +368,66 @@ func TestTryAgain(t *testing.T) {
 	}
 }
 
+// What Follow could not send waits for the next one, and is gone once something
+// newer was accepted.
+func TestFollowAgain(t *testing.T) {
+	var answer error
+	var sent []string
+	d, err := liveactivity.New[order, progress](liveactivity.Config{Sender: scripted(func(n *apns.Notification) error {
+		sent = append(sent, string(n.Payload[strings.Index(string(n.Payload), `"event"`):]))
+		return answer
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := func(n int) error {
+		_, err := d.Update(t.Context(), progress{n}, liveactivity.UpdateOptions{})
+		return err
+	}
+	if err := update(3); !errors.Is(err, liveactivity.ErrWaiting) {
+		t.Error(err)
+	}
+	answer = &apns.NotSentError{}
+	if err := d.Follow(t.Context(), "aa"); err != answer {
+		t.Error(err)
+	}
+	answer = nil
+	if err := d.Follow(t.Context(), "aa"); err != nil {
+		t.Error(err)
+	}
+	if err := d.Follow(t.Context(), "aa"); err != nil { // nothing waits
+		t.Error(err)
+	}
+	// An end that waits, fails, and is sent at last.
+	answer = &apns.RejectedError{Status: 410}
+	if err := update(2); err != answer {
+		t.Error(err)
+	}
+	if _, err := d.End(t.Context(), progress{}, liveactivity.EndOptions{}); !errors.Is(err, liveactivity.ErrWaiting) {
+		t.Error(err)
+	}
+	answer = &apns.UnknownError{}
+	if err := d.Follow(t.Context(), "bb"); err != answer {
+		t.Error(err)
+	}
+	answer = nil
+	if err := d.Follow(t.Context(), "bb"); err != nil {
+		t.Error(err)
+	}
+	if err := update(1); !errors.Is(err, liveactivity.ErrEnded) {
+		t.Error(err)
+	}
+	want := []string{"3", "3", "2", "0", "0"}
+	for i, s := range sent {
+		if i >= len(want) || !strings.Contains(s, `"stops":`+want[i]+`}`) {
+			t.Errorf("push %d is %s", i, s)
+		}
+	}
+	if len(sent) != len(want) {
+		t.Errorf("%d pushes", len(sent))
+	}
+}
+
 // After a restart timestamps go on from where they were.
 func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

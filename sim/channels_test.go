@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -421,6 +422,50 @@ func TestStoredBroadcast(t *testing.T) {
 			t.Errorf("a new device shows %s", got)
 		}
 	})
+}
+
+// Broadcasts, subscriptions, devices that come and go and channels that are
+// deleted, all at once: for the race detector.
+func TestChannelsUnderLoad(t *testing.T) {
+	apns := apnstest.Start(t)
+	s := newStranger(t, apns)
+	ids := []string{s.create(0), s.create(1)}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range 30 {
+				id, device := ids[n%2], deviceToken(i)
+				switch (i + n) % 4 {
+				case 0:
+					apns.Subscribe(id, device, deviceToken(100+i))
+				case 1:
+					apns.SetDeviceState(device, []sim.DeviceState{sim.Offline, sim.Active, sim.Unregistered, sim.Active}[n/4%4], time.Time{})
+				case 2:
+					r := s.send(id, update(int64(100*i+n), "1"), "apns-expiration", map[int]string{0: "0", 1: strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10)}[n%2])
+					if r.status != 200 {
+						t.Error(r)
+					}
+				case 3:
+					for _, a := range apns.Activities(sim.ActivityFilter{DeviceToken: device}) {
+						apns.RenewUpdateDeviceToken(a.ID)
+						apns.DismissActivity(a.ID)
+					}
+					apns.Channels("")
+					apns.Devices().Remove(deviceToken(100 + i))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, id := range ids {
+		if err := apns.DeleteChannel(id); err != nil {
+			t.Error(err)
+		}
+	}
+	apns.Devices().Clear()
+	if n := len(apns.Activities(sim.ActivityFilter{})) + apns.Devices().Len(); n != 0 {
+		t.Errorf("%d activities and devices are left", n)
+	}
 }
 
 // On a lean server nothing is delivered, and everything is judged.
