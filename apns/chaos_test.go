@@ -104,8 +104,16 @@ func chaos(t *testing.T, seed uint64) {
 		mu.Unlock()
 	}
 	handed := map[apns.ID]bool{}
+	channel, err := server.CreateChannel(server.Topic, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	make1 := func() *apns.Notification {
 		n := &apns.Notification{ID: apns.NewID(), DeviceToken: fmt.Sprintf("%064x", rand.Uint64()), Payload: []byte(hello)}
+		if rand.IntN(5) == 0 {
+			n.DeviceToken, n.ChannelID, n.Payload = "", channel.ID, []byte(goal)
+			n.Priority, n.Expiration = apns.PriorityConserve, apns.ExpireImmediately
+		}
 		mu.Lock()
 		handed[n.ID] = true
 		mu.Unlock()
@@ -153,6 +161,19 @@ func chaos(t *testing.T, seed uint64) {
 			}
 		})
 	}
+	created := map[apns.Outcome]int{}
+	for range 5 {
+		wg.Go(func() {
+			for range 10 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(4000))*time.Millisecond)
+				_, err := client.Do(ctx, create())
+				cancel()
+				mu.Lock()
+				created[apns.OutcomeOf(err)]++
+				mu.Unlock()
+			}
+		})
+	}
 	if rnd.IntN(3) == 0 {
 		after, grace := time.Duration(rnd.IntN(10000))*time.Millisecond, time.Duration(rnd.IntN(4000))*time.Millisecond
 		wg.Go(func() {
@@ -171,6 +192,10 @@ func chaos(t *testing.T, seed uint64) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
+	// Each Accepted request made a channel, and each Unknown one may have.
+	if made := len(server.Channels("")) - 1; made < created[apns.Accepted] || made > created[apns.Accepted]+created[apns.Unknown] {
+		t.Errorf("%d channels were made by requests with the outcomes %v", made, created)
+	}
 	count := map[apns.Outcome]int{}
 	for id := range handed {
 		rs, n := results[id], processed[id.String()]
@@ -200,5 +225,5 @@ func chaos(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	t.Log(count, "open", client.Stats().Open)
+	t.Log(count, created, "open", client.Stats().Open)
 }
