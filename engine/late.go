@@ -82,69 +82,98 @@ func (s *standing) take(v *rawVerdict) (late bool) {
 	return false
 }
 
+// block is a range of notifications that the read index has one key for.
+type block struct {
+	unit  apns.ID
+	place uint32
+}
+
+func blockOf(v *rawVerdict) block { return block{v.unit, v.number >> rangeBits} }
+
+func (b block) key() uint64 { return rangeKey(&b.unit, b.place<<rangeBits) }
+
+// maxBlocks bounds the blocks whose standings are kept in memory.
+const maxBlocks = 256
+
 // lateIn returns the ranges that a record marks as taken over, and which of its
-// verdicts are late.
+// verdicts are late. It is for takeIn, which takes every record in turn: where
+// there was a mark once, standings are known from then on.
 func (l *ledger) lateIn(ctx context.Context, seq uint64, data []byte) (takenOver []uint64, late []int, err error) {
-	type id struct {
-		unit   apns.ID
-		number uint32
-	}
-	states := map[id]*standing{}
-	var keys []uint64 // to look up
-	last, marked := uint64(0), false
+	var blocks []block // to look at
+	var last block
+	lastMarked := false
 	readVerdicts(data, func(v *rawVerdict) {
-		if key := rangeKey(&v.unit, v.number); key != last {
-			last = key
-			marked = v.takenOver
-			if !marked {
-				l.mu.Lock()
-				_, marked = l.late.TakenOver[key]
-				l.mu.Unlock()
-			} else {
-				takenOver = append(takenOver, key)
-			}
-			if marked {
-				keys = append(keys, key)
-			}
+		b := blockOf(v)
+		if b == last && v.takenOver == lastMarked {
+			return
+		}
+		last, lastMarked = b, v.takenOver
+		key, marked := b.key(), v.takenOver
+		if marked {
+			takenOver = append(takenOver, key)
+		} else {
+			l.mu.Lock()
+			_, marked = l.late.TakenOver[key]
+			l.mu.Unlock()
 		}
 		if marked {
-			states[id{v.unit, v.number}] = &standing{}
+			blocks = append(blocks, b)
 		}
 	})
-	if len(keys) == 0 {
+	if len(blocks) == 0 {
 		return nil, nil, nil
 	}
-	var earlier []uint64
-	for _, key := range keys {
-		for s, err := range l.index.Lookup(key, 0, seq-1) {
-			if err != nil {
+	if len(l.standings) > maxBlocks {
+		clear(l.standings)
+	}
+	for _, b := range blocks {
+		if l.standings[b] == nil {
+			if l.standings[b], err = l.standing(ctx, b, seq-1); err != nil {
+				delete(l.standings, b)
 				return nil, nil, err
 			}
-			earlier = append(earlier, s)
 		}
-	}
-	slices.Sort(earlier)
-	for _, s := range slices.Compact(earlier) {
-		record, err := l.record(ctx, s)
-		if err != nil {
-			return nil, nil, err
-		}
-		if record == nil {
-			continue
-		}
-		// One that cannot be read was complained of when it was taken in.
-		eachInTime(record, l.lateOf(s), func(v *rawVerdict) {
-			if state := states[id{v.unit, v.number}]; state != nil {
-				state.take(v)
-			}
-		})
 	}
 	place := 0
 	readVerdicts(data, func(v *rawVerdict) {
-		if state := states[id{v.unit, v.number}]; state != nil && state.take(v) {
-			late = append(late, place)
+		if all := l.standings[blockOf(v)]; all != nil {
+			s := all[v.number]
+			if s.take(v) {
+				late = append(late, place)
+			}
+			all[v.number] = s
 		}
 		place++
 	})
 	return takenOver, late, nil
+}
+
+// standing reads how the notifications of a block stand after a record.
+func (l *ledger) standing(ctx context.Context, b block, through uint64) (map[uint32]standing, error) {
+	var earlier []uint64
+	for seq, err := range l.index.Lookup(b.key(), 0, through) {
+		if err != nil {
+			return nil, err
+		}
+		earlier = append(earlier, seq)
+	}
+	all := map[uint32]standing{}
+	for _, seq := range slices.Backward(earlier) {
+		record, err := l.record(ctx, seq)
+		if err != nil {
+			return nil, err
+		}
+		if record == nil {
+			continue // it is older than what is kept
+		}
+		// One that cannot be read was complained of when it was taken in.
+		eachInTime(record, l.lateOf(seq), func(v *rawVerdict) {
+			if blockOf(v) == b {
+				s := all[v.number]
+				s.take(v)
+				all[v.number] = s
+			}
+		})
+	}
+	return all, nil
 }

@@ -33,6 +33,8 @@ type ledger struct {
 	late    lateVerdicts
 	saved   uint64    // through when the counts were last written
 	log     time.Time // when the log was made, which tells it from another
+
+	standings map[block]map[uint32]standing // takeIn's
 }
 
 // Counts says how many notifications of a batch have ended how.
@@ -56,7 +58,7 @@ func (c *Counts) Final() int64 {
 }
 
 func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
-	l = &ledger{engine: e, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), batches: map[BatchID]*Counts{}, late: newLateVerdicts()}
+	l = &ledger{engine: e, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), batches: map[BatchID]*Counts{}, late: newLateVerdicts(), standings: map[block]map[uint32]standing{}}
 	l.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
 		Name: streamVerdicts, Subjects: []string{subjectVerdicts},
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
@@ -237,6 +239,7 @@ func (l *ledger) takeIn(seq uint64, data []byte) error {
 	}
 	if seq > l.index.Through() {
 		if err := l.index.Add(seq, keys); err != nil {
+			clear(l.standings) // which have this record already
 			return err
 		}
 	}
