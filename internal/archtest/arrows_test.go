@@ -52,10 +52,10 @@ var keptApart = []struct {
 }{
 	{
 		"sim",
-		[]string{"apns", "auth", "broadcast", "internal/h2", "internal/pool", "payload"},
+		[]string{"apns", "auth", "broadcast", "internal/h2", "internal/pool", "legacy", "payload"},
 		"client and simulator share internal/proto and never a codec: a mistake made on both sides would look like agreement",
 	},
-	{"apnstest", []string{"apns", "auth", "internal/h2", "internal/pool"}, "as with sim: it must serve the tests of any client"},
+	{"apnstest", []string{"apns", "auth", "internal/h2", "internal/pool", "legacy"}, "as with sim: it must serve the tests of any client"},
 	{"apns", []string{"sim", "apnstest", "internal/memnet", "engine"}, "a program that sends pushes must not carry a simulator"},
 	{"payload", []string{"apns", "auth", "internal/h2", "internal/pool"}, "payloads are built and checked where nothing is sent"},
 	{"broadcast", []string{"sim", "apnstest", "engine"}, "as apns"},
@@ -65,6 +65,11 @@ var keptApart = []struct {
 	{"webpush", []string{"apns", "auth", "engine"}, "standard Web Push has nothing to do with APNs but the user"},
 	{"internal/h2", []string{"internal/proto"}, "it knows nothing of APNs, so that its tests speak of HTTP/2 only"},
 	{"internal/pool", []string{"internal/proto"}, "as internal/h2"},
+	{
+		"legacy",
+		[]string{"sim", "apnstest", "internal/memnet", "engine", "payload"},
+		"it relays to the provider client and needs no queue; the simulator's ports of the binary protocol have a codec of their own, so that neither proves itself",
+	},
 	{"engine", []string{"sim", "apnstest"}, "a server that sends pushes must not carry a simulator"},
 }
 
@@ -105,6 +110,11 @@ var linkedBy = []struct {
 		"apns",
 		[]string{"golang.org/x/net", "golang.org/x/crypto", "golang.org/x/text", "golang.org/x/sys", "software.sslmate.com/src/go-pkcs12"},
 		"a program that sends pushes gets the standard library, its extensions and the one reader of modern .p12 files",
+	},
+	{
+		"legacy",
+		[]string{"golang.org/x/net", "golang.org/x/crypto", "golang.org/x/text", "golang.org/x/sys", "software.sslmate.com/src/go-pkcs12"},
+		"the binary protocol needs no dependency beyond what the provider client has",
 	},
 	{"payload", []string{"github.com/rivo/uniseg"}, "building a payload needs no network; uniseg knows where a grapheme ends"},
 	{
