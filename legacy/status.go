@@ -48,7 +48,8 @@ const (
 
 // statusInfo is what is known of a status. The reason is the modern word for
 // the same trouble and the HTTP status it travels with, so that one caller can
-// understand both interfaces; the mapping is ours, not Apple's.
+// understand both interfaces; the mapping is ours, not Apple's, and so is the
+// word ProtocolError, which has no modern twin.
 type statusInfo struct {
 	status     Status
 	name       string
@@ -69,7 +70,7 @@ var statuses = []statusInfo{
 	{StatusInvalidPayloadSize, "invalid payload size", 413, apns.ReasonPayloadTooLarge},
 	{StatusInvalidDeviceToken, "invalid device token", 400, apns.ReasonBadDeviceToken},
 	{StatusShutdown, "shutdown", 503, apns.ReasonShutdown},
-	{StatusProtocolError, "protocol error, the notification could not be parsed", 400, ""},
+	{StatusProtocolError, "protocol error, the notification could not be parsed", 400, "ProtocolError"},
 	{StatusUnknown, "none (unknown)", 500, ""},
 }
 

@@ -1,0 +1,43 @@
+package legacy_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"aviso.example/legacy"
+)
+
+// On Linux the kernel ends a connection whose peer acknowledges nothing, before
+// anything settles that was written to it.
+func TestUnacknowledged(t *testing.T) {
+	p := newSocketPeer(t, discard)
+	var conn *net.TCPConn
+	client := newClient(t, p, func(c *legacy.Config) {
+		c.SettleTime = 2 * time.Second
+		c.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			made, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err == nil {
+				conn = made.(*net.TCPConn)
+			}
+			return made, err
+		}
+	})
+	if _, err := client.Push(t.Context(), numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	if err := raw.Control(func(fd uintptr) { got, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT) }); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil || got != 1500 {
+		t.Errorf("%d ms, %v", got, err)
+	}
+}
