@@ -59,7 +59,8 @@ type TupleReader struct {
 	r    io.Reader
 	err  error
 	buf  [maxTuple]byte
-	done int // tuples read
+	done int  // tuples read
+	cut  bool // the error came inside a tuple
 }
 
 // NewTupleReader returns a TupleReader. It reads exactly what it needs, so r
@@ -85,7 +86,7 @@ func (t *TupleReader) next() (u Unregistered, err error) {
 		if n == 0 {
 			return u, err
 		}
-		return u, t.cut(n, err)
+		return u, t.cutOff(n, err)
 	}
 	size := int(binary.BigEndian.Uint16(head[4:]))
 	if size == 0 || size > proto.MaxDeviceTokenBytes {
@@ -93,7 +94,7 @@ func (t *TupleReader) next() (u Unregistered, err error) {
 	}
 	body := t.buf[tupleHead : tupleHead+size]
 	if n, err := io.ReadFull(t.r, body); err != nil {
-		return u, t.cut(tupleHead+n, err)
+		return u, t.cutOff(tupleHead+n, err)
 	}
 	t.done++
 	return Unregistered{
@@ -102,7 +103,11 @@ func (t *TupleReader) next() (u Unregistered, err error) {
 	}, nil
 }
 
-func (t *TupleReader) cut(n int, err error) error {
+// whole reports whether the end came between two tuples.
+func (t *TupleReader) whole() bool { return t.err != nil && !t.cut }
+
+func (t *TupleReader) cutOff(n int, err error) error {
+	t.cut = true
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
