@@ -2,10 +2,13 @@ package legacy
 
 import (
 	"net"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
+
+// tcpUserTimeout is TCP_USER_TIMEOUT of linux/tcp.h, which package syscall does
+// not name.
+const tcpUserTimeout = 18
 
 // failUnacknowledged makes the kernel fail the connection if the peer's kernel
 // does not acknowledge what was sent for so long (tcp(7), TCP_USER_TIMEOUT).
@@ -22,6 +25,6 @@ func failUnacknowledged(conn net.Conn, after time.Duration) {
 	}
 	// Where the option is not known, the protocol is as it always was.
 	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(after.Milliseconds()))
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(after.Milliseconds()))
 	})
 }

@@ -3,10 +3,9 @@ package legacy_test
 import (
 	"context"
 	"net"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"aviso.example/legacy"
 )
@@ -34,7 +33,7 @@ func TestUnacknowledged(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := 0
-	if err := raw.Control(func(fd uintptr) { got, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { got, err = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, 18) }); err != nil {
 		t.Fatal(err)
 	}
 	if err != nil || got != 1500 {
