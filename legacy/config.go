@@ -44,8 +44,9 @@ type Config struct {
 	SettleTime time.Duration
 	// MaxInFlight bounds the notifications that were written and have not
 	// settled, and those that concurrent Push calls hold; further calls wait,
-	// or give up with their context. The default is DefaultMaxInFlight, the
-	// most is 16,777,216.
+	// or give up with their context. Each keeps its apns.Notification, of at
+	// most MaxPayload bytes, in memory, and about 200 bytes beside it. The
+	// default is DefaultMaxInFlight, the most is 16,777,216.
 	MaxInFlight int
 	// BatchWindow bounds the notifications that one PushAll holds; more than
 	// MaxInFlight gains nothing.

@@ -33,7 +33,7 @@ type FeedbackConfig struct {
 
 // Feedback connects to the feedback service and yields the device tokens that
 // it found dead, in its order: the service sends its list at once, and closes. An error is yielded once, as the second value, and is the last
-// thing; a *apns.ConnectError says why there was no connection. Without an error
+// thing; an *apns.ConnectError says why there was no connection. Without an error
 // the list was complete.
 //
 // Reading empties the list at the service, so what is yielded has to be kept

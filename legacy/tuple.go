@@ -39,14 +39,14 @@ const (
 func (u Unregistered) Append(dst []byte) ([]byte, error) {
 	seconds := u.Since.Unix()
 	if seconds < 0 || seconds > 0xffffffff {
-		return dst, errors.New("Since does not fit into 32 bits of seconds since 1970, which end in 2106")
+		return dst, errors.New("legacy: Unregistered.Since does not fit into 32 bits of seconds since 1970, which end in 2106")
 	}
 	deviceToken, err := hex.DecodeString(u.DeviceToken)
 	if err != nil {
-		return dst, errors.New("DeviceToken has to be hexadecimal digits, an even number of them")
+		return dst, errors.New("legacy: Unregistered.DeviceToken has to be hexadecimal digits, an even number of them")
 	}
 	if n := len(deviceToken); n == 0 || n > proto.MaxDeviceTokenBytes {
-		return dst, fmt.Errorf("DeviceToken has %d bytes; it has to have 1 to %d, and 32 are usual", n, proto.MaxDeviceTokenBytes)
+		return dst, fmt.Errorf("legacy: Unregistered.DeviceToken has %d bytes; it has to have 1 to %d, and 32 are usual", n, proto.MaxDeviceTokenBytes)
 	}
 	dst = binary.BigEndian.AppendUint32(dst, uint32(seconds))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(deviceToken)))
