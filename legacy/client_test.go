@@ -152,6 +152,44 @@ func TestWindow(t *testing.T) {
 	})
 }
 
+// A new connection is not trusted with everything at once, so that a refusal
+// costs little; silence doubles what it gets.
+func TestBurst(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		p := newPeer(t, func(c *peerConn) {
+			if n, err := c.next(); err == nil && c.number == 1 {
+				time.Sleep(legacy.BurstPeriod - time.Millisecond)
+				c.refuse(8, n.id)
+				return
+			}
+			for c.read(1) {
+				c.seen = c.seen[:0]
+			}
+		})
+		client := newClient(t, p, nil)
+		begun := time.Now()
+		const count = 1 + 512*(1+2+4+8) // in four periods
+		for i, r := range pushAll(t.Context(), client, 0, count) {
+			if (i == 0) != (r.Outcome == apns.Rejected) {
+				t.Errorf("%d: %v", i, r.Err)
+			}
+		}
+		if s := client.Stats(); s.Resends != legacy.FirstBurst-1 {
+			t.Errorf("%+v", s)
+		}
+		if took := time.Since(begun); took != 4*legacy.BurstPeriod-time.Millisecond+legacy.DefaultSettleTime {
+			t.Errorf("after %v", took)
+		}
+		// A silence of long ago does not count.
+		time.Sleep(time.Minute)
+		begun = time.Now()
+		pushAll(t.Context(), client, 0, legacy.FirstBurst+1)
+		if took := time.Since(begun); took != legacy.BurstPeriod+legacy.DefaultSettleTime {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
 func TestContexts(t *testing.T) {
 	virtually(t, func(t *testing.T) {
 		p := newPeer(t, (*peerConn).readAll)

@@ -31,10 +31,15 @@ type connection struct {
 	broken        error  // what the last Write said; nothing is written any more
 	settled       uint64 // notifications accepted by silence
 	judged        uint64 // the same, and those an error packet decided
+
+	// burst is how many notifications may be written in the period that began
+	// at period, used how many were; see firstBurst.
+	burst, used int
+	period      time.Time
 }
 
 func newConnection(number int, secure *tls.Conn, raw net.Conn, now time.Time) *connection {
-	c := &connection{number: number, secure: secure, raw: raw, since: now, ended: make(chan struct{})}
+	c := &connection{number: number, secure: secure, raw: raw, since: now, ended: make(chan struct{}), burst: firstBurst, period: now}
 	go c.read()
 	return c
 }
@@ -62,6 +67,21 @@ func (c *connection) read() {
 	default:
 		c.err = err
 	}
+}
+
+// newPeriod looks whether another period has begun.
+func (c *connection) newPeriod(now time.Time) {
+	age := now.Sub(c.period)
+	if age < burstPeriod {
+		return
+	}
+	switch {
+	case age >= burstForgotten:
+		c.burst = firstBurst
+	case c.used == c.burst:
+		c.burst = min(maxInFlight, 2*c.burst)
+	}
+	c.used, c.period = 0, now
 }
 
 // over reports whether the connection has ended, without waiting.

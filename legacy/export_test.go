@@ -14,6 +14,8 @@ const (
 	BackoffMin   = backoffMin
 	RetryPause   = retryPause
 	BatchSize    = batchSize
+	FirstBurst   = firstBurst
+	BurstPeriod  = burstPeriod
 )
 
 // DrawLine is the rule of replay.

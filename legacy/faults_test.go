@@ -304,3 +304,29 @@ func TestPacketWhileWriting(t *testing.T) {
 		}
 	})
 }
+
+// On real sockets, a server that writes its packet and closes with unread bytes
+// before it resets the connection. The packet is heard all the same, every time
+// (where the kernel keeps what was received before a reset, as Linux does), and
+// refusals do not multiply what is written.
+func TestPacketBeforeReset(t *testing.T) {
+	p := newSocketPeer(t, func(c *peerConn) {
+		for n, err := c.next(); err == nil; n, err = c.next() {
+			if c.seen = c.seen[:0]; number(n.payload)%100 == 99 {
+				c.Write([]byte{8, 8, byte(n.id >> 24), byte(n.id >> 16), byte(n.id >> 8), byte(n.id)})
+				c.raw.Close()
+				return
+			}
+		}
+	})
+	client := newClient(t, p, func(c *legacy.Config) { c.SettleTime = 2 * time.Second })
+	const count = 5000
+	for i, r := range pushAll(t.Context(), client, 0, count) {
+		if (i%100 == 99) != (r.Outcome == apns.Rejected) || r.Outcome != apns.Accepted && r.Outcome != apns.Rejected {
+			t.Errorf("%d: %v", i, r.Err)
+		}
+	}
+	if s := client.Stats(); s.Resends > count/100*legacy.FirstBurst || s.Late != 0 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -120,6 +120,9 @@ func (l *loop) wait(now time.Time) {
 		if l.history.first != nil && l.conn.broken == nil {
 			soonest(l.history.first.written.Add(l.c.cfg.SettleTime))
 		}
+		if l.hasWork() && l.conn.broken == nil && l.conn.used == l.conn.burst {
+			soonest(l.conn.period.Add(burstPeriod))
+		}
 	} else if !l.dialling && l.hasWork() {
 		soonest(l.dialNext)
 	}
@@ -212,6 +215,7 @@ func (l *loop) write(now time.Time) bool {
 		return false
 	}
 	l.buf = l.buf[:0]
+	l.conn.newPeriod(now)
 	from := l.fill(nil, now)
 	if from == nil {
 		return false
@@ -232,7 +236,7 @@ func (l *loop) write(now time.Time) bool {
 // fill encodes what waits into the buffer and moves it to history. It returns
 // the first job of the batch, or nil.
 func (l *loop) fill(from *job, now time.Time) *job {
-	for l.history.len < l.c.cfg.MaxInFlight {
+	for l.history.len < l.c.cfg.MaxInFlight && l.conn.used < l.conn.burst {
 		queue := &l.again
 		if queue.first == nil {
 			queue = &l.fresh
@@ -252,6 +256,7 @@ func (l *loop) fill(from *job, now time.Time) *job {
 			continue
 		}
 		l.identifier = identifierAfter(l.identifier)
+		l.conn.used++
 		j.end = l.conn.encoded + uint64(len(l.buf))
 		if from == nil {
 			from = j

@@ -71,6 +71,19 @@ const (
 	dialEvery  = 250 * time.Millisecond
 	earnedBack = 50
 
+	// A new or idle connection takes firstBurst notifications in the first
+	// burstPeriod, and twice as many in each that follows one that was full:
+	// 65,536 after 350 ms. Everything written after one that is refused is
+	// thrown away and has to be written again, so a client that writes as fast
+	// as it can turns one bad device token into tens of thousands of resends
+	// (20,000 notifications with 1 % bad ones were written 37 times over on
+	// loopback). burstPeriod is about a round trip across an ocean: who is
+	// still silent after it will probably stay so. After burstForgotten, an
+	// earlier silence says nothing about what comes now.
+	firstBurst     = 512
+	burstPeriod    = 50 * time.Millisecond
+	burstForgotten = time.Second
+
 	// retryPause is the wait before a notification is written again for which
 	// the server reported trouble of its own; it doubles, up to retryPauseMax.
 	retryPause    = time.Second
