@@ -62,6 +62,12 @@ var transcripts = []struct {
 		legacy.Frame{Command: 2, DeviceToken: unhex(wireDevice), Payload: unhex(wirePayload)},
 	},
 	{
+		// npm's apn counts from 0 on each connection: an identifier of 0 is not
+		// the same as none.
+		"command 2, identifier 0", "02 0000000f 01 0001 ff 02 0001 7b 03 0004 00000000",
+		legacy.Frame{Command: 2, Has: legacy.HasIdentifier, DeviceToken: []byte{0xff}, Payload: []byte("{")},
+	},
+	{
 		"command 2, priority 5, expiration 0", "02 00000014 01 0001 ff 02 0002 7b7d 04 0004 00000000 05 0001 05",
 		legacy.Frame{
 			Command: 2, Has: legacy.HasExpiration | legacy.HasPriority, Priority: 5,
