@@ -127,8 +127,11 @@ func (r *report) costs(ctx context.Context, subjects []subject) error {
 					continue
 				}
 				n := r.scale(way.n)
-				if _, slow := s.(*gorush); slow {
+				switch s.(type) {
+				case *gorush:
 					n /= 10
+				case *clustered:
+					n /= 4
 				}
 				one := func(ctx context.Context) error { return hammer(ctx, s, way.size, way.callers, n) }
 				if way.size == 0 {
