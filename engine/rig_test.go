@@ -32,9 +32,9 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	// A story on a real log takes a tenth of a second or more, and ten times that
-	// under the race detector; `make model` plays many.
-	for name, value := range map[string]string{"rapid.checks": "25", "rapid.steps": "15"} {
+	// A story on a real log takes a tenth of a second or more; `make model` plays
+	// many.
+	for name, value := range map[string]string{"rapid.checks": stories, "rapid.steps": "15"} {
 		set := false
 		flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
 		if !set {
