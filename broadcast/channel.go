@@ -38,7 +38,8 @@ type Channel struct {
 	// ID is the base64 text that APNs chose. It is valid in the environment of
 	// the Manager that made it, and nowhere else.
 	ID string `json:"id"`
-	// BundleID is the app's bundle identifier.
+	// BundleID is the app's bundle identifier; empty means that of the client
+	// which sends.
 	BundleID string        `json:"bundle_id"`
 	Policy   StoragePolicy `json:"policy"`
 }
@@ -77,11 +78,15 @@ func (c Channel) Notification(p payload.Broadcast, priority apns.Priority, expir
 		ChannelID: c.ID, BundleID: c.BundleID, PushType: apns.PushTypeLiveActivity,
 		Payload: body, Priority: priority, Expiration: expiration,
 	}
-	if err := n.Validate("", now); err != nil {
+	// The one that stands in is the client's to give, and to check.
+	if err := n.Validate(standIn, now); err != nil {
 		return nil, err
 	}
 	return n, nil
 }
+
+// standIn is a bundle identifier that nothing can be said against.
+const standIn = "com.example.app"
 
 // ParsePolicy reads a policy in words: "none" or "0" for StoreNothing, "latest"
 // or "1" for StoreLatest.
