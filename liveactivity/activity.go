@@ -30,6 +30,12 @@ type Activity[A, S any] struct {
 // sent again, so that it never passes for newer than it is.
 type message[S any] struct {
 	timestamp time.Time
+	// body is made when the message is handed in: that is who can mend a state
+	// which cannot be sent, not who tells a device token later, and until then the
+	// state may have changed.
+	body []byte
+	// waits says that whoever handed it in was told it goes out with Follow.
+	waits bool
 
 	state  S
 	update UpdateOptions
@@ -72,25 +78,38 @@ func Resume[A, S any](cfg Config, from Snapshot) (*Activity[A, S], error) {
 	return a, nil
 }
 
-// Snapshot returns what Resume needs.
+// Snapshot returns what Resume needs. While a start is on its way, it says that the
+// activity runs, since after a restart nobody could tell, and another start could
+// put two on the device.
 func (a *Activity[A, S]) Snapshot() Snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return Snapshot{a.phase, a.clock.last, a.deviceToken, a.onChannel}
+	phase := a.phase
+	if phase == Fresh && a.starting {
+		phase = Running
+	}
+	return Snapshot{phase, a.clock.last, a.deviceToken, a.onChannel}
 }
 
 // Start starts the activity with a push to the device's push-to-start device token
 // (iOS 17.2). It is started once: afterwards Start returns ErrStarted, also when
 // the outcome was Unknown, since another could put two activities on the device.
 // After NotSent or Rejected it may be called again, for example with a
-// push-to-start device token that the app has reported since.
+// push-to-start device token that the app has reported since. After End it returns
+// ErrEnded.
 func (a *Activity[A, S]) Start(ctx context.Context, pushToStartDeviceToken string, attributes A, state S, o StartOptions) (apns.Receipt, error) {
 	a.mu.Lock()
+	if a.phase == Ending || a.phase == Ended {
+		a.mu.Unlock()
+		return apns.Receipt{}, ErrEnded
+	}
 	if a.phase != Fresh || a.starting {
 		a.mu.Unlock()
 		return apns.Receipt{}, ErrStarted
 	}
-	a.starting = true
+	// Who updates it from now on has to use the channel: no update device token
+	// will come that a state could wait for.
+	a.starting, a.onChannel = true, o.ChannelID != ""
 	timestamp := a.clock.next()
 	a.mu.Unlock()
 
@@ -98,23 +117,38 @@ func (a *Activity[A, S]) Start(ctx context.Context, pushToStartDeviceToken strin
 	if o.ChannelID != "" {
 		updates = payload.UpdatesByChannel(o.ChannelID)
 	}
-	receipt, err := a.push(ctx, pushToStartDeviceToken, payload.LiveActivityStart{
+	var receipt apns.Receipt
+	body, err := payload.LiveActivityStart{
 		Timestamp: timestamp, AttributesType: a.cfg.AttributesType, Attributes: attributes, ContentState: state,
 		Updates: updates, StaleDate: o.StaleDate, RelevanceScore: o.RelevanceScore, Alert: o.Alert,
-	}, cmp.Or(o.Priority, apns.PriorityImmediate), o.Expiration)
+	}.JSON()
+	if err != nil {
+		err = notSent(err)
+	} else {
+		receipt, err = a.push(ctx, pushToStartDeviceToken, body, cmp.Or(o.Priority, apns.PriorityImmediate), o.Expiration)
+	}
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.starting = false
-	if outcome := outcomeOf(err); (outcome == apns.Accepted || outcome == apns.Unknown) && a.phase == Fresh {
-		a.phase, a.onChannel = Running, o.ChannelID != ""
+	if outcome := apns.OutcomeOf(err); outcome != apns.Accepted && outcome != apns.Unknown {
+		a.onChannel = false
+		return receipt, err
+	}
+	if a.phase == Fresh {
+		a.phase = Running
+	}
+	if p := a.pending; p != nil && !p.timestamp.After(timestamp) {
+		a.pending = nil // overtaken
 	}
 	return receipt, err
 }
 
 // Follow tells the update device token that the app has reported, the first one
 // or another. What waited for it is sent, and the error is about that; what could
-// not be sent goes on waiting, for another Follow or for something newer.
+// not be sent goes on waiting, an update for another Follow or for something newer,
+// the end for another Follow or another End. Only what never can be sent, since its
+// Expiration has passed, say, waits no longer.
 func (a *Activity[A, S]) Follow(ctx context.Context, updateDeviceToken string) error {
 	if p := apns.CheckDeviceToken(updateDeviceToken); p != nil {
 		return &apns.InvalidError{Problems: []apns.Problem{*p}}
@@ -135,11 +169,6 @@ func (a *Activity[A, S]) Follow(ctx context.Context, updateDeviceToken string) e
 		return nil
 	}
 	_, err := a.send(ctx, waiting)
-	if err != nil {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.keep(waiting)
-	}
 	return err
 }
 
@@ -150,13 +179,10 @@ func (a *Activity[A, S]) Follow(ctx context.Context, updateDeviceToken string) e
 // one by now or the activity is over: the state waits for Follow too, and the
 // error is APNs's.
 func (a *Activity[A, S]) Update(ctx context.Context, state S, o UpdateOptions) (apns.Receipt, error) {
-	a.mu.Lock()
-	if err := a.open(); err != nil {
-		a.mu.Unlock()
+	m := &message[S]{state: state, update: o}
+	if err := a.begin(m); err != nil {
 		return apns.Receipt{}, err
 	}
-	m := &message[S]{timestamp: a.clock.next(), state: state, update: o}
-	a.mu.Unlock()
 	return a.send(ctx, m)
 }
 
@@ -165,17 +191,41 @@ func (a *Activity[A, S]) Update(ctx context.Context, state S, o UpdateOptions) (
 // so do updates from now on. After NotSent, Rejected or Unknown the activity runs
 // on and End may be called again; a second end that reaches the device is ignored
 // there. While no update device token is known, it returns ErrWaiting and the end
-// goes out with Follow.
+// goes out with Follow; if it could not be sent then, End may be called again too.
 func (a *Activity[A, S]) End(ctx context.Context, state S, o EndOptions) (apns.Receipt, error) {
-	a.mu.Lock()
-	if err := a.open(); err != nil {
-		a.mu.Unlock()
+	m := &message[S]{state: state, end: &o}
+	if err := a.begin(m); err != nil {
 		return apns.Receipt{}, err
 	}
-	a.phase = Ending
-	m := &message[S]{timestamp: a.clock.next(), state: state, end: &o}
-	a.mu.Unlock()
 	return a.send(ctx, m)
+}
+
+// begin gives a message its timestamp and makes its body, or says why it is not
+// sent. All that happens at once, so that no update with a newer timestamp slips
+// past an end: the device would ignore the end then.
+func (a *Activity[A, S]) begin(m *message[S]) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	// An end that Follow could not send can be replaced: whoever ends the
+	// activity need not wait for the app to report another device token.
+	replaces := m.end != nil && a.deviceToken != "" && a.pending != nil && a.pending.end != nil
+	if !replaces {
+		if err := a.open(); err != nil {
+			return err
+		}
+	}
+	m.timestamp = a.clock.next()
+	var err error
+	if m.body, err = m.payload().JSON(); err != nil {
+		return notSent(err)
+	}
+	if m.end != nil {
+		a.phase = Ending
+	}
+	if replaces {
+		a.pending, m.waits = nil, true
+	}
+	return nil
 }
 
 // open says why no more can be sent, or nil.
@@ -189,13 +239,9 @@ func (a *Activity[A, S]) open() error {
 	return nil
 }
 
-// maxFollows bounds how often one message is sent again because the device token
-// has changed under it.
-const maxFollows = 3
-
 // send sends a message to the device token that is known, or keeps it.
 func (a *Activity[A, S]) send(ctx context.Context, m *message[S]) (apns.Receipt, error) {
-	for follows := 0; ; follows++ {
+	for {
 		a.mu.Lock()
 		to := a.deviceToken
 		if to == "" {
@@ -204,8 +250,8 @@ func (a *Activity[A, S]) send(ctx context.Context, m *message[S]) (apns.Receipt,
 			return apns.Receipt{}, ErrWaiting
 		}
 		a.mu.Unlock()
-		receipt, err := a.push(ctx, to, m.payload(), m.priority(), m.expiration())
-		if again := a.settle(m, to, err); !again || follows == maxFollows {
+		receipt, err := a.push(ctx, to, m.body, m.priority(), m.expiration())
+		if !a.settle(m, to, err) {
 			return receipt, err
 		}
 	}
@@ -216,7 +262,7 @@ func (a *Activity[A, S]) send(ctx context.Context, m *message[S]) (apns.Receipt,
 func (a *Activity[A, S]) settle(m *message[S], to string, err error) (again bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if outcomeOf(err) == apns.Accepted {
+	if apns.OutcomeOf(err) == apns.Accepted {
 		if m.end != nil {
 			a.phase = Ended
 		}
@@ -233,7 +279,11 @@ func (a *Activity[A, S]) settle(m *message[S], to string, err error) (again bool
 		a.keep(m)
 		return false
 	}
-	if m.end != nil {
+	_, never := errors.AsType[*apns.InvalidError](err)
+	switch {
+	case m.waits && !never:
+		a.keep(m) // it was promised
+	case m.end != nil:
 		a.phase = Running // may be tried again
 	}
 	return false
@@ -244,31 +294,26 @@ func (a *Activity[A, S]) keep(m *message[S]) {
 	if a.phase == Ended {
 		return
 	}
+	m.waits = true
 	if a.pending == nil || m.timestamp.After(a.pending.timestamp) {
 		a.pending = m
 	}
 }
 
-func (a *Activity[A, S]) push(ctx context.Context, to string, p apns.Payload, priority apns.Priority, expiration apns.Expiration) (apns.Receipt, error) {
-	n, err := apns.NewNotification(to, p)
-	if err != nil {
-		return apns.Receipt{}, err
-	}
-	n.BundleID, n.Priority, n.Expiration = a.cfg.BundleID, priority, expiration
-	return a.cfg.Sender.Push(ctx, n)
+func (a *Activity[A, S]) push(ctx context.Context, to string, body []byte, priority apns.Priority, expiration apns.Expiration) (apns.Receipt, error) {
+	return a.cfg.Sender.Push(ctx, &apns.Notification{
+		DeviceToken: to, BundleID: a.cfg.BundleID, PushType: apns.PushTypeLiveActivity,
+		Payload: body, Priority: priority, Expiration: expiration,
+	})
 }
 
-// outcomeOf is apns.OutcomeOf, but for errors of payloads, which were not sent.
-func outcomeOf(err error) apns.Outcome {
-	if _, ok := errors.AsType[*payload.InvalidError](err); ok {
-		return apns.NotSent
-	}
-	return apns.OutcomeOf(err)
-}
+// notSent makes the outcome of what is wrong with a payload, which must not pass for
+// Unknown.
+func notSent(err error) error { return &apns.NotSentError{Cause: err} }
 
 // activityPayload is an update or an end, for a device or a channel.
 type activityPayload interface {
-	apns.Payload
+	JSON() ([]byte, error)
 	payload.Broadcast
 }
 

@@ -84,7 +84,7 @@ func (b *Broadcast[S]) send(ctx context.Context, m *message[S]) (apns.Receipt, e
 func (b *Broadcast[S]) push(ctx context.Context, m *message[S]) (apns.Receipt, error) {
 	n, err := b.channel.Notification(m.payload(), m.priority(), m.expiration())
 	if err != nil {
-		return apns.Receipt{}, err
+		return apns.Receipt{}, notSent(err)
 	}
 	return b.cfg.Sender.Push(ctx, n)
 }
