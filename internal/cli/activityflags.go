@@ -100,9 +100,16 @@ func (f *activityFlags) apply(a *app, flags *pflag.FlagSet, m *message.Message, 
 	if err != nil {
 		return usage("%w", activityProblems(err))
 	}
+	alert := m.Title+m.Body+m.Sound != ""
 	m.Title, m.Body, m.Sound, m.Payload = "", "", "", body
 	m.Given = m.Given&^ofAlert | message.FieldPayload | message.FieldPushType
 	m.PushType = apns.PushTypeLiveActivity
+	if m.Given&message.FieldPriority == 0 {
+		m.Given |= message.FieldPriority
+		if m.Priority = apns.PriorityImmediate; f.event == "update" && !alert {
+			m.Priority = apns.PriorityConserve // what costs no budget, as package liveactivity does
+		}
+	}
 	return nil
 }
 
@@ -198,14 +205,18 @@ func (a *app) readObject(flag, path string) (any, error) {
 	return json.RawMessage(b), nil
 }
 
-// moment reads a time in the words of --expiration.
+// moment reads a time as --expiration does, whose words about attempts would mean
+// nothing here.
 func moment(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	e, err := message.ParseExpiration(text)
-	if err != nil {
+	switch {
+	case err != nil && !strings.Contains(err.Error(), "attempt"):
 		return time.Time{}, usage("%s %w", flag, err)
+	case err != nil:
+		return time.Time{}, usage("%s has to be a duration like 1h or 7d from now, a time like 2030-01-31T12:00:00Z, or UNIX seconds", flag)
 	}
 	return time.Unix(e.Unix(now), 0), nil
 }

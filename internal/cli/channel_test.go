@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func TestChannelCommands(t *testing.T) {
 		{"list as JSON", "list", []string{"--json"}, ExitOK, `{"channels":["` + made.ChannelID + `"]}`},
 		{"update", "send", []string{made.ChannelID, "--event", "update", "--content-state", state}, ExitOK, "accepted by APNs"},
 		{"with an alert", "send", []string{made.ChannelID, "--event", "update", "--content-state", state, "--title", "Goal", "--expiration", "1h", "--json"}, ExitOK, `"channel_id":"` + made.ChannelID + `","outcome":"accepted"`},
-		{"end", "send", []string{made.ChannelID, "--event", "end", "--content-state", state, "--dismissal-date", "0", "--priority", "10", "--id", "0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7f"}, ExitOK, "0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7f"},
+		{"end", "send", []string{made.ChannelID, "--event", "end", "--content-state", state, "--dismissal-date", "0", "--id", "0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7f"}, ExitOK, "0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7f"},
 		{"a payload of one's own", "send", []string{made.ChannelID, "--payload", server.file(t, "p.json", `{"aps":{"timestamp":1000000000,"event":"update","content-state":{}}}`)}, ExitOK, "accepted"},
 		{"unknown", "show", []string{"QUJD"}, ExitRejected, "ChannelNotRegistered"},
 		{"send to an unknown one", "send", []string{"QUJD", "--event", "update", "--content-state", state}, ExitRejected, "Use the environment in which it was made"},
@@ -80,6 +81,9 @@ func TestChannelCommands(t *testing.T) {
 	}
 	if p := pushes[0]; p.Priority != 5 || *p.Expiration != 0 || p.Reached != 1 {
 		t.Errorf("an update: %+v", p)
+	}
+	if p := pushes[2]; p.Priority != 10 {
+		t.Errorf("an end: %+v", p)
 	}
 	if p := pushes[1]; p.Priority != 10 || *p.Expiration == 0 {
 		t.Errorf("an update with an alert: %+v", p)
@@ -168,6 +172,19 @@ func TestSendLiveActivity(t *testing.T) {
 	code, out, errs := runCLI(t, "", server.send("--to", server.DeviceToken, "--event", "update", "--content-state", state).Args[1:]...)
 	if code != ExitOK {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	// Only an update without an alert spares the budget.
+	var priorities []int
+	for _, p := range server.Pushes(sim.Filter{}) {
+		priorities = append(priorities, p.Priority)
+	}
+	if want := []int{10, 5, 10, 5}; !slices.Equal(priorities, want) {
+		t.Errorf("priorities %v, want %v", priorities, want)
+	}
+	for when, want := range map[string]string{"300": "write 300s", "-5m": "has to be a duration", "-1": "has to be a duration", "soon": "has to be a duration"} {
+		if code, out := send(to, "--event", "end", "--content-state", state, "--dismissal-date="+when); code != ExitUsage || strings.Contains(out, "attempt") || !strings.Contains(out, want) {
+			t.Errorf("--dismissal-date %s: exit code %d: %s", when, code, out)
+		}
 	}
 }
 

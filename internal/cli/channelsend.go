@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,9 +32,10 @@ channel, and say what became of it.
 
 The state is the JSON object of --content-state; --title, --body and --sound
 light the screen with it. --payload sends a whole payload instead, of at most
-5120 bytes. Priority 5 costs no budget and is the default without an alert, 10
-with one. Devices keep the newest timestamp, which has whole seconds: of two
-states sent within one second, the second may be ignored.
+5120 bytes. Priority 5 costs no budget; it is the default of an update without an
+alert and of --payload, and 10 is that of the rest. Devices keep the newest
+timestamp, which has whole seconds: of two states sent within one second, the
+second may be ignored.
 
 --expiration is 0 by default, which every channel takes; a channel with policy
 latest keeps the message until then, for eight hours at most.`,
@@ -66,7 +68,7 @@ func (f *messageFlags) registerActivity(flags *pflag.FlagSet) {
 		flags.AddFlag(all.Lookup(name))
 	}
 	flags.Lookup("topic").Usage = "bundle `ID` of the app, without a suffix"
-	flags.Lookup("priority").Usage = "`N`: 10 at once, 5 mind the power (default: 5, or 10 with an alert)"
+	flags.Lookup("priority").Usage = "`N`: 10 at once, 5 mind the power (default: 10 for an end or with an alert, else 5)"
 	flags.Lookup("expiration").Usage = "store it until `WHEN`: 0 (not at all, the default), 1h or UNIX seconds"
 }
 
@@ -87,22 +89,16 @@ func (a *app) channelSend(cmd *cobra.Command, f *channelSendFlags, channelID str
 	if err != nil {
 		return err
 	}
-	alert := m.Title+m.Body+m.Sound != ""
 	defaultTopic(m, &cfg)
 	if err := f.apply(a, flags, m); err != nil {
 		return err
 	}
 	n := &apns.Notification{
 		ChannelID: channelID, BundleID: m.Topic, PushType: apns.PushTypeLiveActivity, ID: m.ID,
-		Payload: m.Payload, Priority: m.Priority, Expiration: m.Expiration.Value(time.Now()),
+		Payload: m.Payload, Priority: cmp.Or(m.Priority, apns.PriorityConserve), Expiration: m.Expiration.Value(time.Now()),
 	}
 	if m.Given&message.FieldExpiration == 0 {
 		n.Expiration = apns.ExpireImmediately
-	}
-	if n.Priority == 0 {
-		if n.Priority = apns.PriorityConserve; alert {
-			n.Priority = apns.PriorityImmediate
-		}
 	}
 	client, err := newClient(cfg)
 	if err != nil {

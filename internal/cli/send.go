@@ -49,8 +49,9 @@ all say that the configuration is wrong.
 
 A Live Activity is started, updated or ended with --event and --content-state,
 and --title, --body and --sound as its alert; a start goes to the push-to-start
-device token with --attributes-type and --attributes. For channels see
-aviso channel.
+device token with --attributes-type and --attributes. An update without an alert
+has priority 5, which costs no budget, and the rest 10, unless --priority says
+otherwise. For channels see aviso channel.
 
 --failures gets every line that was not accepted, with the reason, and can itself
 be given to --batch. --resume keeps a state file, with which the same command
