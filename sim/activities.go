@@ -254,9 +254,12 @@ func (d *Devices) startByPush(owner *device, p *activityPush, n *Notification, n
 	}
 	var ch *channel
 	if p.inputChannel != "" {
-		// An unknown channel keeps nothing from starting; the activity then
-		// never hears of an update.
+		// An unknown channel, or one of another app, keeps nothing from starting;
+		// the activity then never hears of an update.
 		ch = d.channels[channelKey{owner.Environment, p.inputChannel}]
+		if ch != nil && ch.BundleID != bundleOf(n.Topic) {
+			ch = nil
+		}
 	}
 	a, err := d.begin(owner, owner.Environment, bundleOf(n.Topic), ch, p.inputChannel, now)
 	if err != nil {

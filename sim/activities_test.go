@@ -179,6 +179,15 @@ func TestActivityOnAChannel(t *testing.T) {
 	if a, _ = apns.Activity(a.ID); a.Ignored != 1 {
 		t.Errorf("a start by broadcast was not ignored: %+v", a)
 	}
+	// Nor does it listen to a channel of another app.
+	other, err := apns.CreateChannel("com.example.other", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(s.pushActivity(deviceToken(5), start(now, `,"input-push-channel":"`+other.ID+`"`)), "200")
+	if other, err = apns.Channel(other.ID); err != nil || other.Subscribers != 0 {
+		t.Errorf("%+v %v", other, err)
+	}
 	// Without its channel, it hears nothing.
 	if err := apns.DeleteChannel(id); err != nil {
 		t.Fatal(err)
@@ -218,6 +227,8 @@ func TestActivityOfAnOfflineDevice(t *testing.T) {
 	if a, _ = apns.Activity(a.ID); a.State != sim.ActivityEnded {
 		t.Errorf("%+v", a)
 	}
+	// Their device tokens are gone with the app.
+	s.want(s.pushActivity(a.UpdateDeviceToken, update(3, "3")), "410 Unregistered")
 	apns.Devices().Remove(deviceToken(1))
 	if _, err := apns.Activity(a.ID); err == nil {
 		t.Error("the activity outlived its device")

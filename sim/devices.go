@@ -183,8 +183,12 @@ func (d *Devices) entered(e *device, old DeviceState, now time.Time) {
 		e.stored = nil
 	}
 	if gone {
+		// Activities end with their app, and their device tokens with them.
 		for _, a := range e.activities {
 			a.end(now)
+			if a.update != nil {
+				a.update.State, a.update.Since, a.update.stored = e.State, e.Since, nil
+			}
 		}
 	}
 }
