@@ -122,6 +122,34 @@ func TestActivityLifetime(t *testing.T) {
 	})
 }
 
+// An activity that has ended by itself listens to its channel no more.
+func TestActivityLifetimeOnAChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		apns := apnstest.StartMem(t)
+		ch, err := apns.CreateChannel(apns.Topic, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := apns.Subscribe(ch.ID, deviceToken(1), deviceToken(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(8 * time.Hour)
+		s := newStranger(t, apns)
+		defer s.client.CloseIdleConnections()
+		s.want(s.send(ch.ID, update(time.Now().Unix(), "1-0")), "200")
+		if p := apns.WaitForPush(t, sim.Filter{ChannelID: ch.ID}); p.Reached != 0 || p.Fate != sim.FateDiscarded {
+			t.Errorf("%+v", p)
+		}
+		if ch, err = apns.Channel(ch.ID); err != nil || ch.Subscribers != 0 {
+			t.Errorf("%+v %v", ch, err)
+		}
+		if a, err := apns.Activity(list[0].ID); err != nil || a.State != sim.ActivityEnded || a.Ended != a.Started.Add(8*time.Hour) {
+			t.Errorf("%+v %v", a, err)
+		}
+	})
+}
+
 // What a device does nothing about is accepted by APNs all the same.
 func TestActivityPushesThatDoNothing(t *testing.T) {
 	apns := apnstest.Start(t)

@@ -52,12 +52,22 @@ type channel struct {
 }
 
 func (ch *channel) view(now time.Time) Channel {
+	ch.sweep(now)
 	v := ch.Channel
 	v.Subscribers = len(ch.listens)
 	if ch.stored != nil && ch.stored.Expires.After(now) {
 		v.Stored = new(*ch.stored)
 	}
 	return v
+}
+
+// sweep drops the activities that have ended by themselves.
+func (ch *channel) sweep(now time.Time) {
+	for a := range ch.listens {
+		if end := a.Started.Add(proto.ActivityMax); !end.After(now) {
+			a.end(end)
+		}
+	}
 }
 
 // appKey is an app in one environment, which is what the limit of channels is
@@ -161,6 +171,7 @@ func (d *Devices) broadcast(a *arrival, bundleID, id string, cfg *Config) (v ver
 		v.fate = FateDiscarded
 		return v, 0
 	}
+	ch.sweep(a.now)
 	for act := range ch.listens {
 		if act.owner.State == Active {
 			d.show(act.owner, act, a.note, a.now)
