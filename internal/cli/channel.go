@@ -82,23 +82,33 @@ func (f *channelFlags) manage(a *app, cmd *cobra.Command, do func(context.Contex
 	if err == nil {
 		return nil
 	}
-	var receipt apns.Receipt
-	if e, ok := errors.AsType[*apns.RejectedError](err); ok {
-		receipt = e.Receipt
-	}
-	v := newVerdict(&apns.Notification{}, receipt, err, channelWords)
+	v := newVerdict(&apns.Notification{}, receiptOf(err), err, channelWords)
 	v.request = true
-	if v.Reason == "" {
-		return &exitError{v.exitCode(), err}
-	}
 	if a.json {
 		if err := a.printJSON(v); err != nil {
 			return err
 		}
 		return exit(v.exitCode())
 	}
+	if v.Reason == "" {
+		return &exitError{v.exitCode(), err}
+	}
 	a.printVerdict(v)
 	return exit(v.exitCode())
+}
+
+// receiptOf is what an error knows of the request.
+func receiptOf(err error) apns.Receipt {
+	if e, ok := errors.AsType[*apns.RejectedError](err); ok {
+		return e.Receipt
+	}
+	if e, ok := errors.AsType[*apns.UnknownError](err); ok {
+		return e.Receipt
+	}
+	if e, ok := errors.AsType[*apns.NotSentError](err); ok {
+		return e.Receipt
+	}
+	return apns.Receipt{}
 }
 
 func goToFlags(err error) string {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"aviso.example/apns"
 	"aviso.example/sim"
 )
 
@@ -112,6 +113,12 @@ func TestChannelUnreachable(t *testing.T) {
 	l.Close()
 	server.Endpoint = l.Addr().String()
 	if code, out, errs := server.channel(t, "list", "--timeout", "300ms"); code != ExitUnreachable || !strings.Contains(out+errs, "the request was not sent") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	// Programs get an answer too.
+	code, out, errs := server.channel(t, "list", "--timeout", "300ms", "--json")
+	var v verdict
+	if err := json.Unmarshal([]byte(out), &v); err != nil || code != ExitUnreachable || v.Outcome != apns.NotSent || v.ID == "" {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 }
