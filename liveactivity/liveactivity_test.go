@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -537,6 +539,78 @@ func TestWaitingEndIsNotLost(t *testing.T) {
 		}
 		if _, err := d.End(ctx, progress{}, liveactivity.EndOptions{}); !errors.Is(err, liveactivity.ErrEnded) {
 			t.Error(err)
+		}
+	}
+}
+
+// Whatever is refused, lost or changed under way, one end is accepted in the end, no
+// update after it, and none with a newer timestamp, which would outlive it.
+func TestOneEndWhateverHappens(t *testing.T) {
+	for seed := range uint64(300) {
+		var mu sync.Mutex
+		random, trouble, current := rand.New(rand.NewPCG(seed, 0)), true, 0
+		var end, newest int64
+		d, err := liveactivity.New[order, progress](liveactivity.Config{Sender: scripted(func(n *apns.Notification) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if n.DeviceToken != fmt.Sprintf("%02x", current) {
+				return &apns.RejectedError{Status: 410, Reason: apns.ReasonUnregistered}
+			}
+			if trouble {
+				switch random.IntN(6) {
+				case 0:
+					return &apns.NotSentError{}
+				case 1:
+					return &apns.RejectedError{Status: 429}
+				case 2:
+					return &apns.RejectedError{Status: 410, Reason: apns.ReasonUnregistered}
+				}
+			}
+			var p struct {
+				APS struct {
+					Timestamp int64
+					Event     string
+				}
+			}
+			if err := json.Unmarshal(n.Payload, &p); err != nil {
+				t.Error(err)
+			}
+			if end != 0 && p.APS.Event == "end" {
+				t.Errorf("seed %d: a second end", seed)
+			}
+			if newest = max(newest, p.APS.Timestamp); p.APS.Event == "end" {
+				end = p.APS.Timestamp
+			}
+			return nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		follow := func(change bool) {
+			mu.Lock()
+			if change {
+				current++
+			}
+			deviceToken := fmt.Sprintf("%02x", current)
+			mu.Unlock()
+			d.Follow(t.Context(), deviceToken)
+		}
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() { d.Update(t.Context(), progress{i}, liveactivity.UpdateOptions{}) })
+			wg.Go(func() { follow(i%2 == 0) })
+			if i > 3 {
+				wg.Go(func() { d.End(t.Context(), progress{-1}, liveactivity.EndOptions{}) })
+			}
+		}
+		wg.Wait()
+		mu.Lock()
+		trouble = false
+		mu.Unlock()
+		follow(false)
+		d.End(t.Context(), progress{-1}, liveactivity.EndOptions{}) // unless one went out
+		if got := d.Snapshot().Phase; got != liveactivity.Ended || end == 0 || newest > end {
+			t.Fatalf("seed %d: it is %s, the end at %d, the newest push at %d", seed, got, end, newest)
 		}
 	}
 }
