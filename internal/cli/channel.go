@@ -90,6 +90,9 @@ func (f *channelFlags) manage(a *app, cmd *cobra.Command, do func(context.Contex
 		}
 		return exit(v.exitCode())
 	}
+	if v.invalid {
+		return usage("%s", v.Error) // in words of the command
+	}
 	if v.Reason == "" {
 		return &exitError{v.exitCode(), err}
 	}
