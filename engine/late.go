@@ -55,6 +55,13 @@ func eachInTime(data []byte, late []int, each func(*rawVerdict)) error {
 	})
 }
 
+// anyTakenOver says that there is a mark on the log.
+func (l *ledger) anyTakenOver() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.late.TakenOver) > 0
+}
+
 func (l *ledger) lateOf(seq uint64) []int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

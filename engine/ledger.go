@@ -228,14 +228,22 @@ func (l *ledger) takeIn(seq uint64, data []byte) error {
 	if seq <= l.position() {
 		return nil
 	}
-	keys, err := recordKeys(nil, data)
+	// Nearly every record is read once: it is looked at again only where it can
+	// hold what is late, or what counts for a batch.
+	marked, counts := false, false
+	keys, err := recordKeys(nil, data, func(v *rawVerdict) {
+		marked, counts = marked || v.takenOver, counts || v.batch
+	})
 	if err != nil {
 		// It must not stop what comes after it.
 		l.engine.log.Error("a verdict record cannot be read", "sequence", seq, "error", err)
 	}
-	takenOver, late, err := l.lateIn(l.engine.hard, seq, data)
-	if err != nil {
-		return err
+	var takenOver []uint64
+	var late []int
+	if marked || l.anyTakenOver() {
+		if takenOver, late, err = l.lateIn(l.engine.hard, seq, data); err != nil {
+			return err
+		}
 	}
 	if seq > l.index.Through() {
 		if err := l.index.Add(seq, keys); err != nil {
@@ -251,7 +259,7 @@ func (l *ledger) takeIn(seq uint64, data []byte) error {
 	if len(late) > 0 {
 		l.late.Records[seq] = late
 	}
-	if seq > l.saved {
+	if counts && seq > l.saved {
 		eachInTime(data, late, func(v *rawVerdict) {
 			if v.batch {
 				l.count(v)

@@ -281,8 +281,9 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// recordKeys appends the keys of a record to dst.
-func recordKeys(dst []uint64, data []byte) ([]uint64, error) {
+// recordKeys appends the keys of a record to dst, and shows its verdicts to each on
+// the way.
+func recordKeys(dst []uint64, data []byte, each func(*rawVerdict)) ([]uint64, error) {
 	last := uint64(0)
 	err := readVerdicts(data, func(v *rawVerdict) {
 		if k := rangeKey(&v.unit, v.number); k != last {
@@ -290,6 +291,7 @@ func recordKeys(dst []uint64, data []byte) ([]uint64, error) {
 			dst = append(dst, k)
 		}
 		dst = append(dst, tokenKey(v.token))
+		each(v)
 	})
 	return dst, err
 }

@@ -105,7 +105,7 @@ func TestVerdictRoundTrip(t *testing.T) {
 			t.Errorf("verdict %d:\n%+v\n%+v", i, got[i], want[i])
 		}
 	}
-	keys, err := recordKeys(nil, data)
+	keys, err := recordKeys(nil, data, func(*rawVerdict) {})
 	if err != nil || len(keys) != 5 { // the range once, a device token for each verdict
 		t.Errorf("%d keys, %v", len(keys), err)
 	}
@@ -150,7 +150,7 @@ func FuzzVerdicts(f *testing.F) {
 	data := sampleRecord()
 	f.Add(data[:len(data)-4])
 	f.Fuzz(func(t *testing.T, data []byte) {
-		recordKeys(nil, appendSum(data))
+		recordKeys(nil, appendSum(data), func(*rawVerdict) {})
 		readDead(appendSum(data), func(string, apns.Environment, byte, deadToken) {})
 	})
 }
