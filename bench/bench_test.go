@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"aviso.example/auth"
+	"aviso.example/bench/pages"
 )
 
 // A small run of every client that is made of Go, in this process. What the
@@ -125,7 +126,7 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("%v: %s, want %s", v, got, want)
 		}
 	}
-	if got := thousands(1234567); got != "1,234,567" {
+	if got := pages.Thousands(1234567); got != "1,234,567" {
 		t.Error(got)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"aviso.example/bench/pages"
 )
 
 // render writes the report: ratios first, then what they are made of.
@@ -173,7 +175,7 @@ func (b *bench) renderRatios(w *page) {
 	if list := b.linear("aviso-batch"); len(list) > 1 {
 		last, before := list[len(list)-1], list[len(list)-2]
 		grown := last.of(peak).median / before.of(peak).median
-		w.line("| peak memory, %s against %s notifications | %.0f MiB | %.0f MiB | %.2f ×%s | flat |", thousands(last.s.Notifications), thousands(before.s.Notifications),
+		w.line("| peak memory, %s against %s notifications | %.0f MiB | %.0f MiB | %.2f ×%s | flat |", pages.Thousands(last.s.Notifications), pages.Thousands(before.s.Notifications),
 			last.of(peak).median, before.of(peak).median, grown, verdict(grown < 1.2))
 	}
 	w.line("")
@@ -223,9 +225,9 @@ func (b *bench) renderOne(w *page, series, title string, size int) {
 		w.row(r, func() string {
 			allocations, bytes := "", ""
 			if r.runs[0].Mallocs > 0 {
-				allocations, bytes = number(r.of(mallocs).median), thousands(int(r.of(heap).median))
+				allocations, bytes = number(r.of(mallocs).median), pages.Thousands(int(r.of(heap).median))
 			}
-			return fmt.Sprintf("%s | %s | %s | %s | %.0f | %s | %s | %d", ranged(r.of(sample.cpu)), thousands(int(r.of(sample.perSecond).median)), allocations, bytes,
+			return fmt.Sprintf("%s | %s | %s | %s | %.0f | %s | %s | %d", ranged(r.of(sample.cpu)), pages.Thousands(int(r.of(sample.perSecond).median)), allocations, bytes,
 				r.of(peak).median, number(r.of(sample.serverCPU).median), counted(r.of(connections)), r.lost())
 		})
 	}
@@ -261,7 +263,7 @@ func (b *bench) renderSeveral(w *page) {
 			continue
 		}
 		w.row(r, func() string {
-			return fmt.Sprintf("%d | %s | %s | %s | %.0f | %s", r.s.Connections, counted(r.of(connections)), ranged(r.of(sample.cpu)), thousands(int(r.of(sample.perSecond).median)),
+			return fmt.Sprintf("%d | %s | %s | %s | %.0f | %s", r.s.Connections, counted(r.of(connections)), ranged(r.of(sample.cpu)), pages.Thousands(int(r.of(sample.perSecond).median)),
 				r.of(peak).median, number(r.of(sample.serverCPU).median))
 		})
 	}
@@ -287,7 +289,7 @@ func (b *bench) renderFar(w *page) {
 		}
 		w.row(r, func() string {
 			s := r.of(boundShare)
-			return fmt.Sprintf("%.1f %% [%.1f–%.1f] | %s | %s | %s", 100*s.median, 100*s.min, 100*s.max, thousands(int(r.of(sample.perSecond).median)),
+			return fmt.Sprintf("%.1f %% [%.1f–%.1f] | %s | %s | %s", 100*s.median, 100*s.min, 100*s.max, pages.Thousands(int(r.of(sample.perSecond).median)),
 				ranged(r.of(sample.cpu)), counted(r.of(connections)))
 		})
 	}
@@ -318,8 +320,8 @@ func (b *bench) renderLatency(w *page) {
 			continue
 		}
 		w.row(r, func() string {
-			return fmt.Sprintf("%s | %s | %s | %s | %s", thousands(r.s.InFlight), number(r.of(p50).median), number(r.of(p99).median), number(r.of(p999).median),
-				thousands(int(r.of(sample.perSecond).median)))
+			return fmt.Sprintf("%s | %s | %s | %s | %s", pages.Thousands(r.s.InFlight), number(r.of(p50).median), number(r.of(p99).median), number(r.of(p999).median),
+				pages.Thousands(int(r.of(sample.perSecond).median)))
 		})
 	}
 	b.made(w, "latency")
@@ -347,7 +349,7 @@ func (b *bench) renderLinear(w *page) {
 			continue
 		}
 		w.row(r, func() string {
-			return fmt.Sprintf("%s | %s | %.2f | %s | %.0f", thousands(r.s.Notifications), ranged(r.of(sample.cpu)), r.of(func(s sample) float64 { return s.CPU }).median,
+			return fmt.Sprintf("%s | %s | %.2f | %s | %.0f", pages.Thousands(r.s.Notifications), ranged(r.of(sample.cpu)), r.of(func(s sample) float64 { return s.CPU }).median,
 				number(r.of(mallocs).median), r.of(peak).median)
 		})
 	}
@@ -365,7 +367,7 @@ func (b *bench) renderMicro(w *page) {
 	w.line("| package | benchmark | µs | allocations | bytes |")
 	w.line("|---|---|---:|---:|---:|")
 	for _, m := range b.micro {
-		w.line("| %s | %s | %s | %d | %s |", m.pkg, m.name, number(m.ns/1e3), m.allocs, thousands(m.bytes))
+		w.line("| %s | %s | %s | %d | %s |", m.pkg, m.name, number(m.ns/1e3), m.allocs, pages.Thousands(m.bytes))
 	}
 	w.line("")
 	w.line("`go test -run '^$' -bench . -benchmem %s`.", strings.Join(microPackages, " "))
@@ -377,7 +379,7 @@ func number(v float64) string {
 	case math.IsNaN(v):
 		return ""
 	case v >= 100:
-		return thousands(int(math.Round(v)))
+		return pages.Thousands(int(math.Round(v)))
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
 	case v >= 0.1 || v == 0:
@@ -396,15 +398,7 @@ func ranged(s spreadOf) string {
 // counted is for whole numbers, which mostly do not vary.
 func counted(s spreadOf) string {
 	if s.min == s.max {
-		return thousands(int(s.median))
+		return pages.Thousands(int(s.median))
 	}
-	return fmt.Sprintf("%s–%s", thousands(int(s.min)), thousands(int(s.max)))
-}
-
-func thousands(n int) string {
-	s := fmt.Sprint(n)
-	for at := len(s) - 3; at > 0; at -= 3 {
-		s = s[:at] + "," + s[at:]
-	}
-	return s
+	return fmt.Sprintf("%s–%s", pages.Thousands(int(s.min)), pages.Thousands(int(s.max)))
 }

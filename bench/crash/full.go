@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"aviso.example/bench/pages"
 	"aviso.example/sim"
 )
 
@@ -126,7 +127,7 @@ func full(r *rig) error {
 	if err := wait("it accepts again", time.Minute, func() bool { accepted, _ := r.book.progress(); return accepted >= again+1000 }); err != nil {
 		return err
 	}
-	r.res.note("Refused at %s notifications, %s after a crash and a start; accepting again %.1f s after sending was resumed", thousands(held), thousands(more), time.Since(began).Seconds())
+	r.res.note("Refused at %s notifications, %s after a crash and a start; accepting again %.1f s after sending was resumed", pages.Thousands(held), pages.Thousands(more), time.Since(began).Seconds())
 	stop()
 	all.Wait()
 	r.res.Bound = r.res.Ends * lanes * window

@@ -1,44 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"aviso.example/bench/pages"
 )
-
-// machine describes where the figures come from.
-func machine() string {
-	model := runtime.GOARCH
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(text)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%s, %d cores, %s/%s, %s", model, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-}
-
-// replace writes text between the marks of a section of the file.
-func replace(path, section, text string) error {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	begin, end := "<!-- "+section+": written by the program -->\n", "<!-- end of "+section+" -->\n"
-	before, rest, ok := bytes.Cut(content, []byte(begin))
-	_, after, ok2 := bytes.Cut(rest, []byte(end))
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no section between %q and %q", path, begin, end)
-	}
-	return os.WriteFile(path, slices.Concat(before, []byte(begin+"\n"+text+"\n"+end), after), 0o644)
-}
 
 func seconds(d time.Duration) string {
 	if d < 100*time.Millisecond {
@@ -47,18 +17,9 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// thousands writes 100000 as 100,000.
-func thousands[N int | int64 | uint64](n N) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
 func writeMatrix(o options, chosen []*faultCase, ours, theirs []row, took time.Duration) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; %s; `make faults`, seed %d, %d rows at a time, %s in all.\n\n", time.Now().Format(time.DateOnly), machine(), o.seed, o.parallel, took.Round(time.Second))
+	fmt.Fprintf(&b, "%s; %s; `make faults`, seed %d, %d rows at a time, %s in all.\n\n", time.Now().Format(time.DateOnly), pages.Machine(), o.seed, o.parallel, took.Round(time.Second))
 	held, handed, dials := 0, 0, 0
 	for _, r := range ours {
 		if len(r.Broken) == 0 && r.Error == "" {
@@ -67,7 +28,7 @@ func writeMatrix(o options, chosen []*faultCase, ours, theirs []row, took time.D
 		handed += r.Handed
 		dials += r.Dials
 	}
-	fmt.Fprintf(&b, "**%d of %d rows hold every invariant**; %s notifications, %s connections dialled.\n\n", held, len(ours), thousands(handed), thousands(dials))
+	fmt.Fprintf(&b, "**%d of %d rows hold every invariant**; %s notifications, %s connections dialled.\n\n", held, len(ours), pages.Thousands(handed), pages.Thousands(dials))
 	b.WriteString("| row | handed in | accepted | rejected | not sent | unknown (of those processed) | duplicates | recovery | dials (allowed) | goroutines left | time | invariants |\n")
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, r := range ours {
@@ -77,23 +38,23 @@ func writeMatrix(o options, chosen []*faultCase, ours, theirs []row, took time.D
 		} else if len(r.Broken) > 0 {
 			verdict = "**broken: " + strings.ReplaceAll(r.Broken[0], "|", "/") + "**"
 		}
-		unknown := thousands(r.Unknown)
+		unknown := pages.Thousands(r.Unknown)
 		if r.Unknown > 0 {
-			unknown += fmt.Sprintf(" (%s)", thousands(r.UnknownProcessed))
+			unknown += fmt.Sprintf(" (%s)", pages.Thousands(r.UnknownProcessed))
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %d (%d) | %d | %s | %s |\n",
-			r.Case, thousands(r.Handed), thousands(r.Accepted), thousands(r.Rejected), thousands(r.NotSent), unknown, thousands(r.Duplicates),
+			r.Case, pages.Thousands(r.Handed), pages.Thousands(r.Accepted), pages.Thousands(r.Rejected), pages.Thousands(r.NotSent), unknown, pages.Thousands(r.Duplicates),
 			seconds(r.Recovery), r.Dials, r.DialBound, r.Goroutines, seconds(r.Wall), verdict)
 	}
 	b.WriteString("\nWhat happens in each row, and what its numbers mean:\n\n")
 	for i, c := range chosen {
 		fmt.Fprintf(&b, "- **%s**: %s. → %s%s.", c.name, c.what, c.note, reasons(ours[i].Reasons))
 		if c.fewer != "" {
-			fmt.Fprintf(&b, " Only %s notifications: %s.", thousands(ours[i].Handed), c.fewer)
+			fmt.Fprintf(&b, " Only %s notifications: %s.", pages.Thousands(ours[i].Handed), c.fewer)
 		}
 		b.WriteByte('\n')
 	}
-	if err := replace(o.doc, "matrix", b.String()); err != nil || !o.rivals {
+	if err := pages.Replace(o.doc, "matrix", b.String()); err != nil || !o.rivals {
 		return err
 	}
 	b.Reset()
@@ -111,18 +72,18 @@ func writeMatrix(o options, chosen []*faultCase, ours, theirs []row, took time.D
 			continue
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
-			r.Case, thousands(r.Handed), thousands(r.Accepted), thousands(r.Rejected), thousands(r.Unknown), thousands(r.UnknownProcessed),
-			thousands(r.Lost), thousands(r.Hung), thousands(r.Duplicates), thousands(r.Dials), seconds(r.Wall))
+			r.Case, pages.Thousands(r.Handed), pages.Thousands(r.Accepted), pages.Thousands(r.Rejected), pages.Thousands(r.Unknown), pages.Thousands(r.UnknownProcessed),
+			pages.Thousands(r.Lost), pages.Thousands(r.Hung), pages.Thousands(r.Duplicates), pages.Thousands(r.Dials), seconds(r.Wall))
 	}
 	fmt.Fprintf(&b, "\nNot run: %s.\n", strings.Join(apart, ", "))
-	return replace(o.doc, "apns2", b.String())
+	return pages.Replace(o.doc, "apns2", b.String())
 }
 
 // reasons adds how many were rejected with what.
 func reasons(m map[string]int) string {
 	var list []string
 	for _, reason := range slices.Sorted(maps.Keys(m)) {
-		list = append(list, fmt.Sprintf("%s %s", thousands(m[reason]), reason))
+		list = append(list, fmt.Sprintf("%s %s", pages.Thousands(m[reason]), reason))
 	}
 	if len(list) == 0 {
 		return ""
@@ -132,31 +93,31 @@ func reasons(m map[string]int) string {
 
 func writeSoak(o options, s *soakResult) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; %s; `make soak`, seed %d.\n\n", time.Now().Format(time.DateOnly), machine(), o.seed)
+	fmt.Fprintf(&b, "%s; %s; `make soak`, seed %d.\n\n", time.Now().Format(time.DateOnly), pages.Machine(), o.seed)
 	verdict := "**Every assertion holds.**"
 	if len(s.broken) > 0 {
 		verdict = "**Broken**: " + strings.Join(s.broken, "; ") + "."
 	}
 	fmt.Fprintf(&b, "%s\n\n| | |\n|---|--:|\n", verdict)
 	line := func(what string, value any) { fmt.Fprintf(&b, "| %s | %v |\n", what, value) }
-	line("handed in", thousands(s.handed))
-	line("accepted", thousands(s.accepted))
-	line("rejected, not sent", thousands(s.rejected+s.notSent))
-	line("unknown", thousands(s.unknown))
-	line("processed by the simulator", thousands(s.processed))
-	line("phases in which the peer leaves no doubt: accepted", thousands(s.toldAccepted))
-	line("the same: processed (equal, so no duplicate and no loss)", thousands(s.toldProcessed))
+	line("handed in", pages.Thousands(s.handed))
+	line("accepted", pages.Thousands(s.accepted))
+	line("rejected, not sent", pages.Thousands(s.rejected+s.notSent))
+	line("unknown", pages.Thousands(s.unknown))
+	line("processed by the simulator", pages.Thousands(s.processed))
+	line("phases in which the peer leaves no doubt: accepted", pages.Thousands(s.toldAccepted))
+	line("the same: processed (equal, so no duplicate and no loss)", pages.Thousands(s.toldProcessed))
 	line("alive after a phase, collected: least in the first and in the second half", kib(s.firstLive)+", "+kib(s.lastLive))
 	line("live heap and garbage, most", fmt.Sprintf("%d MiB", s.mostHeap>>20))
 	line("RSS of client and simulator together, most", fmt.Sprintf("%d MiB", s.mostRSS>>20))
 	line("goroutines, most (both ends), and left behind", fmt.Sprintf("%d, %d", s.goroutinesMost, s.goroutinesLeft))
 	line("connections of the client, most", s.connectionsMost)
-	line("dials", thousands(s.dials))
+	line("dials", pages.Thousands(s.dials))
 	line("time", s.wall.Round(time.Second))
 	b.WriteString("\n| at | settled | heap | RSS | goroutines | connections |\n|--:|--:|--:|--:|--:|--:|\n")
 	for i := range 11 {
 		p := s.samples[(len(s.samples)-1)*i/10]
-		fmt.Fprintf(&b, "| %v | %s | %d MiB | %d MiB | %d | %d |\n", p.at.Round(time.Second), thousands(p.settled), p.heap>>20, p.rss>>20, p.goroutines, p.connections)
+		fmt.Fprintf(&b, "| %v | %s | %d MiB | %d MiB | %d | %d |\n", p.at.Round(time.Second), pages.Thousands(p.settled), p.heap>>20, p.rss>>20, p.goroutines, p.connections)
 	}
-	return replace(o.doc, "soak", b.String())
+	return pages.Replace(o.doc, "soak", b.String())
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"aviso.example/bench/pages"
 )
 
 func (r *report) render() string {
@@ -25,7 +25,7 @@ func (r *report) render() string {
 	line("| | |\n|---|---|")
 	line("| date | %s |", time.Now().UTC().Format(time.DateOnly))
 	line("| form | %s |", form)
-	line("| machine | %s, %d cores |", cpuModel(), runtime.NumCPU())
+	line("| machine | %s, %d cores |", pages.CPUModel(), runtime.NumCPU())
 	line("| Go | %s |\n", strings.TrimPrefix(runtime.Version(), "go"))
 	line("## Cost\n")
 	line("| handed in as | callers | server | CPU per notification, µs | of aviso serve's | log servers' CPU, µs | settled per second | notifications |")
@@ -80,14 +80,3 @@ func (c *cost) of(value func(costRun) float64) [3]float64 {
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()*1e3) }
-
-func cpuModel() string {
-	data, _ := os.ReadFile("/proc/cpuinfo")
-	for l := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	out, _ := exec.Command("uname", "-m").Output()
-	return strings.TrimSpace(string(out))
-}
