@@ -113,7 +113,9 @@ func ParseMessageID(s string) (m MessageID, err error) {
 	m.Count = 1
 	if len(b) > 16 {
 		count, n := binary.Uvarint(b[16:])
-		if n != len(b)-16 || count == 1 || count == 0 || count > maxTargets {
+		// A count that ends in a zero byte was written longer than it had to be:
+		// one message has one text.
+		if n != len(b)-16 || b[len(b)-1] == 0 || count == 1 || count == 0 || count > maxTargets {
 			return m, errMessageID
 		}
 		m.Count = int(count)

@@ -261,6 +261,8 @@ func FuzzDead(f *testing.F) {
 func FuzzMessageID(f *testing.F) {
 	f.Add(MessageID{newUnit(time.Now()), 1}.String())
 	f.Add(MessageID{newUnit(time.Now()), 3000}.String())
+	// Sixteen devices in two bytes where one is enough.
+	f.Add("msg_0000000001s010000000000002100")
 	f.Fuzz(func(t *testing.T, text string) {
 		if m, err := ParseMessageID(text); err == nil && m.String() != text {
 			t.Fatalf("%q and %q are one message", text, m)
