@@ -2,6 +2,7 @@ package interop
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -31,17 +32,24 @@ type nodeFailure struct {
 // runNode runs one of the scripts in node/ against a simulator.
 func runNode(t *testing.T, s *simulator, script string, settings map[string]any) (result nodeResult) {
 	t.Helper()
+	settings["host"], settings["port"], settings["ca"], settings["topic"] = "127.0.0.1", json.Number(port(s.addr)), s.ca, bundleID
+	runScript(t, script, settings, &result)
+	return result
+}
+
+// runScript runs a script of node/ with its settings, and reads what it prints.
+func runScript(t *testing.T, script string, settings map[string]any, result any) {
+	t.Helper()
 	if _, err := os.Stat("node/node_modules"); err != nil {
 		t.Fatal("node/node_modules is missing; `make interop` installs it")
 	}
-	settings["host"], settings["port"], settings["ca"], settings["topic"] = "127.0.0.1", json.Number(port(s.addr)), s.ca, bundleID
 	input, err := json.Marshal(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), find(t, "node"), script)
 	cmd.Dir = "node"
-	cmd.Env = append(os.Environ(), "SETTINGS="+string(input), "NODE_EXTRA_CA_CERTS="+s.ca)
+	cmd.Env = append(os.Environ(), "SETTINGS="+string(input), "NODE_EXTRA_CA_CERTS="+fmt.Sprint(settings["ca"]))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -49,12 +57,11 @@ func runNode(t *testing.T, s *simulator, script string, settings map[string]any)
 	defer timer.Stop()
 	out, err := cmd.Output()
 	if err == nil {
-		err = json.Unmarshal(out, &result)
+		err = json.Unmarshal(out, result)
 	}
 	if err != nil {
 		t.Fatalf("%s: %v\n%s\n%s", script, err, out, stderr.String())
 	}
-	return result
 }
 
 // TestSimulatorAndNode runs the two provider libraries of Node.js that are kept

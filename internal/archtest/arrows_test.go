@@ -25,6 +25,7 @@ var layers = []struct {
 	{"a main function and nothing else, so that everything can be tested without a process", []string{"cmd/aviso"}},
 	{"one file per command; the only place that knows every part", []string{"internal/cli"}},
 	{"the web page is a client of the API and of the simulator's API", []string{"internal/console"}},
+	{"old programs of the binary protocol meet today's client", []string{"legacy/gateway"}},
 	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "internal/exampleapns", "legacy"}},
 	{
 		"independent trades: whoever signs passes, sends Web Push, simulates APNs or queues jobs needs none of the others",
@@ -70,6 +71,7 @@ var keptApart = []struct {
 		[]string{"sim", "apnstest", "internal/memnet", "engine", "payload"},
 		"it relays to the provider client and needs no queue; the simulator's ports of the binary protocol have a codec of their own, so that neither proves itself",
 	},
+	{"legacy/gateway", []string{"sim", "apnstest", "internal/memnet", "engine", "payload"}, "as legacy: a bridge needs no queue, since the old program is one"},
 	{"engine", []string{"sim", "apnstest"}, "a server that sends pushes must not carry a simulator"},
 }
 
@@ -84,6 +86,7 @@ var soleImporters = []struct {
 	{"github.com/golang-jwt/jwt", []string{"sim", "apnstest"}, "auth signs with the standard library and the simulator verifies with this, so that neither proves itself"},
 	{"github.com/nats-io/", []string{"engine"}, "the log can then be replaced, and nobody else depends on its promises"},
 	{"github.com/smallstep/pkcs7", []string{"internal/cms"}, "detached signatures are made in one place"},
+	{"go.etcd.io/bbolt", []string{"legacy/gateway"}, "the feedback list is the one small thing the gateway has to remember across restarts"},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}, "HTTP is the API's"},
 	{"github.com/prometheus/", []string{"internal/api"}, "figures leave the process over HTTP; everything else counts in numbers of its own and is asked for them"},
 	{"github.com/spf13/", []string{"internal/cli"}, "flags are the command's; libraries take a Config"},

@@ -1,0 +1,211 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"aviso.example/legacy"
+)
+
+const (
+	// flushEvery is how long a dead device token may wait to be written down: one
+	// that a crash loses is found dead again when it is sent to again.
+	flushEvery = 200 * time.Millisecond
+	// mostUnwritten bounds what waits if the disk does not take it.
+	mostUnwritten = 1 << 16
+	// feedbackAge is how long an entry is kept that nobody reads.
+	feedbackAge = 90 * 24 * time.Hour
+	// pageSize is how many entries are read at once.
+	pageSize = 1000
+)
+
+// deadList keeps what the feedback service tells: for each provider, the device
+// tokens that APNs called dead, and since when. Reading empties it.
+type deadList struct {
+	db  *bolt.DB
+	log *slog.Logger
+
+	mu      sync.Mutex
+	waiting map[listKey]time.Time
+	wake    chan struct{}
+	done    chan struct{}
+	closed  bool
+}
+
+// listKey is a device token, in hexadecimal digits, of a provider.
+type listKey struct{ provider, deviceToken string }
+
+// openDeadList opens the file, or makes it.
+func openDeadList(path string, log *slog.Logger) (*deadList, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: the feedback list %s cannot be opened: %w; another gateway may be using it", path, err)
+	}
+	l := &deadList{db: db, log: log, waiting: map[listKey]time.Time{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go l.run()
+	return l, nil
+}
+
+// add notes a dead device token. It does not wait for the disk.
+func (l *deadList) add(provider, deviceToken string, since time.Time) {
+	l.mu.Lock()
+	key := listKey{provider, deviceToken}
+	if _, known := l.waiting[key]; !l.closed && (known || len(l.waiting) < mostUnwritten) {
+		l.waiting[key] = since
+	}
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes down what comes, until close.
+func (l *deadList) run() {
+	defer close(l.done)
+	for range l.wake {
+		if !l.flush() {
+			return
+		}
+		time.Sleep(flushEvery)
+	}
+}
+
+// flush writes what is waiting and says whether there may be more.
+func (l *deadList) flush() bool {
+	l.mu.Lock()
+	waiting, closed := l.waiting, l.closed
+	l.waiting = map[listKey]time.Time{}
+	l.mu.Unlock()
+	if len(waiting) > 0 {
+		if err := l.db.Update(func(tx *bolt.Tx) error { return put(tx, waiting) }); err != nil {
+			l.log.Error("dead device tokens cannot be written down; they will be found again", "entries", len(waiting), "error", err)
+		}
+	}
+	return !closed
+}
+
+// An entry's value is its number, which grows, and the time in UNIX seconds.
+const entrySize = 16
+
+func put(tx *bolt.Tx, entries map[listKey]time.Time) error {
+	for key, since := range entries {
+		b, err := tx.CreateBucketIfNotExists([]byte(key.provider))
+		if err != nil {
+			return err
+		}
+		deviceToken, err := hex.DecodeString(key.deviceToken)
+		if err != nil {
+			continue // it was made from bytes
+		}
+		number, err := b.NextSequence()
+		if err != nil {
+			return err
+		}
+		var value [entrySize]byte
+		binary.BigEndian.PutUint64(value[:], number)
+		binary.BigEndian.PutUint64(value[8:], uint64(since.Unix()))
+		if err := b.Put(deviceToken, value[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshot returns the number of the newest entry of a provider.
+func (l *deadList) snapshot(provider string) (newest uint64, err error) {
+	l.flush()
+	err = l.db.View(func(tx *bolt.Tx) error {
+		if b := tx.Bucket([]byte(provider)); b != nil {
+			newest = b.Sequence()
+		}
+		return nil
+	})
+	return newest, err
+}
+
+// page appends the tuples of some entries up to the number newest, and returns the
+// device token from which to go on, or nil.
+func (l *deadList) page(provider string, newest uint64, from, dst []byte) (tuples, next []byte, entries int, err error) {
+	oldest := time.Now().Add(-feedbackAge)
+	err = l.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(provider))
+		if b == nil {
+			return nil
+		}
+		seen, c := 0, b.Cursor()
+		for key, value := c.Seek(from); key != nil; key, value = c.Next() {
+			if seen++; seen > pageSize {
+				next = append([]byte(nil), key...)
+				return nil
+			}
+			if len(value) != entrySize || binary.BigEndian.Uint64(value) > newest {
+				continue
+			}
+			u := legacy.Unregistered{DeviceToken: hex.EncodeToString(key), Since: time.Unix(int64(binary.BigEndian.Uint64(value[8:])), 0)}
+			if u.Since.Before(oldest) {
+				continue
+			}
+			if more, err := u.Append(dst); err == nil {
+				dst = more
+				entries++
+			}
+		}
+		return nil
+	})
+	return dst, next, entries, err
+}
+
+// remove takes out every entry up to the number newest: they were read.
+func (l *deadList) remove(provider string, newest uint64) error {
+	for from := []byte(nil); ; {
+		var next []byte
+		err := l.db.Update(func(tx *bolt.Tx) error {
+			b := tx.Bucket([]byte(provider))
+			if b == nil {
+				return nil
+			}
+			var read [][]byte
+			seen, c := 0, b.Cursor()
+			for key, value := c.Seek(from); key != nil; key, value = c.Next() {
+				if seen++; seen > pageSize {
+					next = append([]byte(nil), key...)
+					break
+				}
+				if len(value) != entrySize || binary.BigEndian.Uint64(value) <= newest {
+					read = append(read, append([]byte(nil), key...))
+				}
+			}
+			for _, key := range read {
+				if err := b.Delete(key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || next == nil {
+			return err
+		}
+		from = next
+	}
+}
+
+// close writes what is waiting and closes the file.
+func (l *deadList) close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	<-l.done
+	l.flush()
+	return l.db.Close()
+}

@@ -1,0 +1,296 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"aviso.example/apns"
+)
+
+// ErrClosed is what Serve returns after Shutdown.
+var ErrClosed = errors.New("gateway: it was shut down")
+
+// handshakeTimeout bounds the handshake; until its end nobody is known.
+const handshakeTimeout = 10 * time.Second
+
+// Gateway serves old programs. It is safe for concurrent use.
+type Gateway struct {
+	cfg      Config
+	tls      *tls.Config
+	feedback *deadList
+	room     *semaphore.Weighted // MaxConnections
+	counts   counts
+
+	// ctx ends everything; deadline is closed when the time to shut down has run
+	// out, just before.
+	ctx      context.Context
+	cancel   context.CancelFunc
+	deadline chan struct{}
+	once     sync.Once // closes deadline
+
+	routes atomic.Pointer[map[fingerprint]*route]
+
+	mu        sync.Mutex
+	byName    map[string]*route
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	closing   context.Context // done when Shutdown begins
+	close     context.CancelFunc
+	serving   sync.WaitGroup // listeners and connections
+	ending    sync.WaitGroup // routes of removed providers
+}
+
+// New makes a gateway. It checks the whole Config and reports every problem at
+// once; it connects to nobody before there is something to send.
+func New(cfg Config) (*Gateway, error) {
+	cfg, err := cfg.check()
+	providers, clients, wrong := cfg.checkProviders(cfg.Providers)
+	if err := errors.Join(err, wrong); err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		cfg: cfg, room: semaphore.NewWeighted(int64(cfg.MaxConnections)), deadline: make(chan struct{}),
+		byName: map[string]*route{}, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{},
+	}
+	if g.feedback, err = openDeadList(cfg.FeedbackFile, cfg.Logger); err != nil {
+		return nil, err
+	}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.closing, g.close = context.WithCancel(context.Background())
+	g.tls = &tls.Config{
+		Certificates: []tls.Certificate{cfg.Certificate.TLS},
+		MinVersion:   cfg.MinTLSVersion,
+		// Whom a certificate is of is decided by comparing it, in VerifyConnection,
+		// which runs for resumed sessions too.
+		ClientAuth:       tls.RequireAnyClientCert,
+		VerifyConnection: g.verify,
+	}
+	if cfg.MinTLSVersion < tls.VersionTLS12 {
+		for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+			g.tls.CipherSuites = append(g.tls.CipherSuites, suite.ID)
+		}
+	}
+	g.take(providers, clients)
+	return g, nil
+}
+
+func (g *Gateway) now() time.Time { return g.cfg.Now() }
+
+// SetProviders replaces the providers. It checks all of them first and changes
+// nothing if one is wrong. Connections of those that are gone, or whose
+// certificate is, are ended as in a shutdown; the others go on, and what they
+// send from now on goes the new way.
+func (g *Gateway) SetProviders(list []Provider) error {
+	providers, clients, err := g.cfg.checkProviders(list)
+	if err != nil {
+		return err
+	}
+	g.take(providers, clients)
+	return nil
+}
+
+// take puts checked providers to work.
+func (g *Gateway) take(providers []*Provider, clients []*apns.Client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	byName, routes := map[string]*route{}, map[fingerprint]*route{}
+	for i, p := range providers {
+		r := g.byName[p.Name]
+		if r == nil {
+			r = newRoute(g, p)
+		}
+		r.use(p, clients[i])
+		byName[p.Name] = r
+		for _, c := range p.Certificates {
+			routes[fingerprintOf(c)] = r
+		}
+	}
+	g.routes.Store(&routes)
+	for name, r := range g.byName {
+		if byName[name] == nil {
+			g.ending.Go(r.close)
+		}
+	}
+	g.byName = byName
+	for s := range g.sessions {
+		if routes[s.fingerprint] != s.route {
+			s.interrupt(errRemoved)
+		}
+	}
+}
+
+// verify refuses certificates that nobody gave us, while the handshake can still
+// say so.
+func (g *Gateway) verify(state tls.ConnectionState) error {
+	if (*g.routes.Load())[fingerprintOf(state.PeerCertificates[0])] == nil {
+		return errStranger
+	}
+	return nil
+}
+
+var errStranger = errors.New("the client certificate belongs to no provider of the configuration")
+
+// Serve takes connections of old programs until Shutdown, and returns ErrClosed
+// then. Port 2195 was Apple's.
+func (g *Gateway) Serve(l net.Listener) error { return g.serve(l, g.relay) }
+
+// ServeFeedback serves the feedback service, which lists dead device tokens to
+// whoever connects, until Shutdown. Port 2196 was Apple's.
+func (g *Gateway) ServeFeedback(l net.Listener) error { return g.serve(l, g.tell) }
+
+func (g *Gateway) serve(l net.Listener, handle func(*tls.Conn, net.Conn, *route)) error {
+	g.mu.Lock()
+	if g.closing.Err() != nil {
+		g.mu.Unlock()
+		l.Close()
+		return ErrClosed
+	}
+	g.listeners[l] = struct{}{}
+	g.serving.Add(1)
+	g.mu.Unlock()
+	defer g.serving.Done()
+	for pause := time.Duration(0); ; {
+		if g.room.Acquire(g.closing, 1) != nil {
+			return ErrClosed
+		}
+		raw, err := l.Accept()
+		if err == nil {
+			pause = 0
+			g.serving.Go(func() {
+				defer g.room.Release(1)
+				g.greet(raw, handle)
+			})
+			continue
+		}
+		g.room.Release(1)
+		if g.closing.Err() != nil {
+			return ErrClosed
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		// Too many open files, say, which passes.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		g.cfg.Logger.Warn("a connection could not be accepted", "again_in", pause, "error", err)
+		select {
+		case <-g.closing.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// greet does the handshake and finds out for whom the other side sends.
+func (g *Gateway) greet(raw net.Conn, handle func(*tls.Conn, net.Conn, *route)) {
+	conn := tls.Server(raw, g.tls)
+	ctx, cancel := context.WithTimeout(g.closing, handshakeTimeout)
+	err := conn.HandshakeContext(ctx)
+	cancel()
+	if err != nil {
+		g.counts.refused.Add(1)
+		g.cfg.Logger.Warn("a connection was refused", "remote", raw.RemoteAddr().String(), "because", handshakeHint(err))
+		raw.Close()
+		return
+	}
+	r := (*g.routes.Load())[fingerprintOf(conn.ConnectionState().PeerCertificates[0])]
+	if r == nil { // removed a moment ago
+		conn.Close()
+		return
+	}
+	handle(conn, raw, r)
+}
+
+// handshakeHint guesses why a handshake failed.
+func handshakeHint(err error) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, "unsupported versions"):
+		return fmt.Errorf("%w; the program knows older versions of TLS only, see MinTLSVersion", err)
+	case strings.Contains(text, "no cipher suite"):
+		return fmt.Errorf("%w; the program knows older cipher suites only, see MinTLSVersion", err)
+	case strings.Contains(text, "didn't provide a certificate"):
+		return fmt.Errorf("%w; the binary protocol knows the sender by its client certificate alone", err)
+	case strings.Contains(text, "bad certificate"), strings.Contains(text, "unknown certificate"):
+		return fmt.Errorf("%w; the program does not trust the gateway's certificate", err)
+	case strings.Contains(text, "first record does not look like"):
+		return fmt.Errorf("%w; it does not speak TLS", err)
+	}
+	return err
+}
+
+// relay is the life of one connection to the gateway port.
+func (g *Gateway) relay(conn *tls.Conn, raw net.Conn, r *route) {
+	s := &session{
+		g: g, conn: conn, raw: raw, route: r,
+		fingerprint: fingerprintOf(conn.ConnectionState().PeerCertificates[0]),
+		log:         r.log.With("remote", raw.RemoteAddr().String()),
+		window:      window{ring: make([]*slot, g.cfg.Window), wake: make(chan struct{}, 1)},
+	}
+	s.ctx, s.cancel = context.WithCancel(g.ctx)
+	defer s.cancel()
+	g.mu.Lock()
+	g.sessions[s] = struct{}{}
+	removed := (*g.routes.Load())[s.fingerprint] != r
+	closing := g.closing.Err() != nil
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		delete(g.sessions, s)
+		g.mu.Unlock()
+	}()
+	switch {
+	case closing:
+		s.interrupt(errDraining)
+	case removed:
+		s.interrupt(errRemoved)
+	}
+	g.counts.connections.Add(1)
+	s.log.Info("connected", "topic", r.settings.Load().Topic, "tls", tls.VersionName(conn.ConnectionState().Version))
+	s.run()
+}
+
+// Shutdown ends the gateway: nothing more is accepted or read, what was read is
+// judged, and each program that has sent something is told of the shutdown and
+// what was sent last, so that it sends the rest elsewhere. When ctx is done,
+// connections end with what is known, and what is still under way ends with
+// them; the error says how much that was.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.mu.Lock()
+	g.close()
+	for l := range g.listeners {
+		l.Close()
+	}
+	for s := range g.sessions {
+		s.interrupt(errDraining)
+	}
+	g.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		g.serving.Wait()
+		close(ended)
+	}()
+	var err error
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		g.once.Do(func() { close(g.deadline) })
+		<-ended
+		err = fmt.Errorf("gateway: not everything that was under way could be judged: %w", ctx.Err())
+	}
+	g.cancel()
+	g.mu.Lock()
+	for _, r := range g.byName {
+		g.ending.Go(r.close)
+	}
+	g.byName = map[string]*route{}
+	g.mu.Unlock()
+	g.ending.Wait()
+	return errors.Join(err, g.feedback.close())
+}
