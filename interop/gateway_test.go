@@ -1,77 +1,120 @@
 package interop
 
 import (
-	"context"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"aviso.example/apns"
-	"aviso.example/auth"
-	"aviso.example/legacy/gateway"
 )
 
+// oldGateway starts `aviso gateway` in front of a simulator, for the program whose
+// certificate openssl made, and returns where it listens.
+func oldGateway(t *testing.T, keys *pki, s *simulator) (address, feedback string) {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "aviso.yaml")
+	writeFile(t, config, fmt.Sprintf(`
+gateway: {certificate: %s}
+apps:
+  old:
+    bundle_id: %s
+    environment: sandbox
+    key: %s
+    team: %s
+    endpoint: %s
+    ca: %s
+    gateway_certificates: %s
+`, keys.serverBoth, bundleID, keys.signingKey, teamID, s.addr, s.ca, keys.clientCert))
+	path, err := aviso()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, path, "gateway", "--config", config, "--listen", "127.0.0.1:0", "--feedback", "127.0.0.1:0")
+	t.Cleanup(func() { // runs before the process is ended
+		p.Process.Signal(syscall.SIGTERM)
+		<-p.ended
+		if code := p.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("aviso gateway ended with %d on SIGTERM", code)
+		}
+	})
+	waitFor(t, "aviso gateway", func() bool {
+		select {
+		case <-p.ended:
+			t.Fatalf("aviso gateway ended:\n%s", p.out)
+		default:
+		}
+		for line := range strings.Lines(p.out.String()) {
+			if words := strings.Fields(line); len(words) == 3 && words[0] == "ready" {
+				switch words[1] {
+				case "gateway":
+					address = words[2]
+				case "feedback":
+					feedback = words[2]
+				}
+			}
+		}
+		return address != "" && feedback != ""
+	})
+	return address, feedback
+}
+
+// TestGatewayAndApn1: npm's apn 1.7.8, a provider of 2016 with its own replay, its
+// memory of 1,000 notifications, and nobody's idea of this gateway, sends 10,000
+// notifications of which one in a hundred has a device token of the other
+// environment, and one in a thousand a dead one. Every good one is accepted exactly
+// once, every bad one reported, the dead ones are on the feedback list.
 func TestGatewayAndApn1(t *testing.T) {
+	const count = 10_000
+	bad := func(i int) bool { return i%100 == 37 }
+	dead := func(i int) bool { return i%1000 == 512 }
 	keys := makePKI(t)
 	s := simulate(t, keys)
-	const count = 10_000
 	prefix := fmt.Sprintf("%048x", 0xabc)
 	device := func(i int) string { return prefix + fmt.Sprintf("%016x", i) }
-	for i := 37; i < count; i += 100 {
-		s.call(t, "PUT", "/sim/v1/devices/"+device(i), map[string]any{"device_token": device(i), "environment": "production"}, nil)
+	good := 0
+	for i := range count {
+		put := map[string]any{"device_token": device(i)}
+		switch {
+		case bad(i):
+			put["environment"] = "production"
+		case dead(i):
+			put["state"], put["since"] = "unregistered", unregisteredAt
+		default:
+			good++
+			continue
+		}
+		s.call(t, "PUT", "/sim/v1/devices/"+device(i), put, nil)
 	}
-	server, err := auth.LoadCertificate(keys.serverBoth, "")
-	if err != nil {
-		t.Fatal(err)
+	address, feedback := oldGateway(t, keys, s)
+
+	settings := map[string]any{
+		"host": "127.0.0.1", "port": json.Number(port(address)), "ca": keys.ca, "cert": keys.clientCert, "key": keys.clientKey,
+		"count": count, "prefix": prefix, "expiry": time.Now().Add(time.Hour).Unix(), "silence": 2000,
 	}
-	client, err := auth.ParseCertificate(append(readFile(t, keys.clientCert), readFile(t, keys.clientKey)...), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := auth.LoadSigningKey(keys.signingKey, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := gateway.New(gateway.Config{Certificate: server, FeedbackFile: filepath.Join(t.TempDir(), "f.db"), Logger: slog.Default(),
-		Providers: []gateway.Provider{{Name: "x", Certificates: []*x509.Certificate{client.TLS.Leaf}, APNs: apns.Config{
-			Key: key, TeamID: teamID, BundleID: bundleID, Environment: apns.Sandbox, Endpoint: s.addr, ExtraRoots: readFile(t, s.ca),
-		}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := gateway.Listen(t.Context(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go g.Serve(l)
-	defer g.Shutdown(context.Background())
-	var result struct {
+	var told struct {
 		Failed []struct {
 			Status, Number int
 			Device         string
 		}
-		Forgotten    int
-		SocketErrors []string
-		Connections  int
+		Forgotten, Connections int
+		SocketErrors           []string
 	}
-	addr := l.Addr().String()
-	settings := map[string]any{"host": "127.0.0.1", "port": json.Number(port(addr)), "ca": keys.ca, "cert": keys.clientCert, "key": keys.clientKey,
-		"count": count, "prefix": prefix, "expiry": time.Now().Add(time.Hour).Unix(), "silence": 2000}
-	runScript(t, "apn1.cjs", settings, &result)
-	t.Logf("failed %d forgotten %d errors %v connections %d; %+v", len(result.Failed), result.Forgotten, result.SocketErrors, result.Connections, g.Stats())
-	var all struct {
-		Pushes []struct {
-			DeviceToken string `json:"device_token"`
-			Outcome     string
+	runScript(t, "apn1.cjs", settings, &told)
+
+	reported := map[int]bool{}
+	for _, f := range told.Failed {
+		if !bad(f.Number) || f.Status != 8 || f.Device != device(f.Number) || reported[f.Number] {
+			t.Errorf("reported: %+v", f)
 		}
+		reported[f.Number] = true
 	}
-	s.call(t, "GET", "/sim/v1/pushes?limit=100000", nil, &all)
+	if len(reported) != count/100 || told.Forgotten > 0 || len(told.SocketErrors) > 0 {
+		t.Errorf("%d of %d bad ones were reported; %d packets named something forgotten; socket errors %q", len(reported), count/100, told.Forgotten, told.SocketErrors)
+	}
 	times := map[string]int{}
-	for _, p := range all.Pushes {
+	for _, p := range s.pushes(t) {
 		if p.Outcome == "accepted" {
 			times[p.DeviceToken]++
 		}
@@ -79,12 +122,53 @@ func TestGatewayAndApn1(t *testing.T) {
 	lost, doubled := 0, 0
 	for i := range count {
 		switch n := times[device(i)]; {
-		case i%100 == 37:
+		case bad(i), dead(i):
 		case n == 0:
 			lost++
 		case n > 1:
 			doubled++
 		}
 	}
-	t.Logf("accepted %d lost %d doubled %d", len(times), lost, doubled)
+	if len(times) != good || lost > 0 || doubled > 0 {
+		t.Errorf("of %d good ones %d were accepted, %d not, %d more than once", good, len(times), lost, doubled)
+	}
+	t.Logf("%d notifications on %d connections: %d accepted once, %d reported", count, told.Connections, len(times), len(reported))
+
+	var list struct {
+		Feedback []struct {
+			Time   int64
+			Device string
+		}
+	}
+	settings["port"] = json.Number(port(feedback))
+	runScript(t, "apn1-feedback.cjs", settings, &list)
+	for _, f := range list.Feedback {
+		if !strings.HasPrefix(f.Device, prefix) || f.Time != unregisteredAt.Unix() {
+			t.Errorf("on the feedback list: %+v", f)
+		}
+	}
+	if len(list.Feedback) != count/1000 {
+		t.Errorf("the feedback list has %d entries, want %d", len(list.Feedback), count/1000)
+	}
+}
+
+// sentPush is what these tests want to know of a push.
+type sentPush struct {
+	Sequence    uint64
+	DeviceToken string `json:"device_token"`
+	Outcome     string
+}
+
+// pushes reads everything that the simulator recorded.
+func (s *simulator) pushes(t *testing.T) (all []sentPush) {
+	t.Helper()
+	for after := uint64(0); ; {
+		var page struct{ Pushes []sentPush }
+		s.call(t, "GET", fmt.Sprintf("/sim/v1/pushes?limit=10000&after=%d", after), nil, &page)
+		if len(page.Pushes) == 0 {
+			return all
+		}
+		all = append(all, page.Pushes...)
+		after = all[len(all)-1].Sequence
+	}
 }

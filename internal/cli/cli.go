@@ -101,7 +101,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%s", flagProblem(err)) })
 	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.channelCommand(), a.credentialCommand(),
 		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.benchCommand(),
-		a.serveCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),
+		a.serveCommand(), a.gatewayCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),
 		a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -20,6 +20,7 @@ import (
 
 	"aviso.example/engine"
 	"aviso.example/internal/suggest"
+	"aviso.example/legacy/gateway"
 )
 
 const (
@@ -51,6 +52,7 @@ type serverConfig struct {
 	memoryLimit int64
 	apiKey      string // "" if none was chosen
 	engine      engine.Config
+	gateway     gatewayConfig
 
 	settings map[string]setting
 	// read are the files that were read, whose change is worth a look.
@@ -113,7 +115,9 @@ func loadConfig(source configSource) (*serverConfig, []string, error) {
 	r := &configReader{serverConfig: c, problems: p}
 	r.readServer()
 	c.apiKey = r.readAPIKey(source.variable(apiKeyVariable))
+	r.readGateway()
 	r.readApps()
+	r.checkProviders()
 	what := ""
 	if c.file != "" {
 		what = c.file + ": "
@@ -196,6 +200,9 @@ var defaults = map[string]string{
 	"engine.lifetime": days(engine.DefaultLifetime), "engine.immediate_lifetime": days(engine.DefaultImmediateLifetime),
 	"engine.linger": days(engine.DefaultLinger), "engine.verdict_age": days(engine.DefaultVerdictAge),
 	"engine.verdict_bytes": "4GiB", "engine.suppression_age": days(engine.DefaultSuppressionAge),
+	"gateway.listen": defaultGateway, "gateway.feedback": defaultFeedback, "gateway.tls_min_version": "1.2",
+	"gateway.window": strconv.Itoa(gateway.DefaultWindow), "gateway.max_connections": strconv.Itoa(gateway.DefaultMaxConnections),
+	"gateway.hold": days(gateway.DefaultHoldTime), "gateway.on_unknown": "resend",
 }
 
 // days writes a time as parseDuration reads it.
@@ -203,7 +210,11 @@ func days(d time.Duration) string {
 	if day := 24 * time.Hour; d >= day && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
 	}
-	return d.String()
+	text := d.String()
+	if short, ok := strings.CutSuffix(text, "m0s"); ok {
+		return short + "m"
+	}
+	return text
 }
 
 // unknownVariable refuses a variable that was probably meant for us. Others may
@@ -221,7 +232,7 @@ func unknownVariable(name string, p *problems) (warnings []string) {
 	if strings.HasPrefix(name, envPrefix+"APPS_") {
 		hint = "; it has to be AVISO_APPS_<ID>_<KEY>, with one of the keys " + strings.Join(keysBelow("apps.x"), ", ")
 	}
-	for _, section := range []string{"API_", "NATS_", "ENGINE_"} {
+	for _, section := range []string{"API_", "NATS_", "ENGINE_", "GATEWAY_"} {
 		if hint == "" && strings.HasPrefix(name, envPrefix+section) {
 			hint = "; there are " + strings.Join(keysBelow(strings.ToLower(strings.TrimSuffix(section, "_"))), ", ")
 		}
@@ -420,6 +431,17 @@ func (r *configReader) flag(name string) bool {
 	})
 }
 
+// address returns where to listen.
+func (r *configReader) address(name string) string {
+	address := r.text(name)
+	if _, port, err := net.SplitHostPort(address); err != nil {
+		r.bad(name, "has to be HOST:PORT: %w", err)
+	} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+		r.bad(name, "has the port %q; it has to be a number up to 65535", port)
+	}
+	return address
+}
+
 // engineWords translates the names of the fields of engine.Config.
 var engineWords = strings.NewReplacer(
 	"engine: Config.Window", "engine.window", "engine: Config.Lease", "engine.lease",
@@ -432,12 +454,7 @@ var engineWords = strings.NewReplacer(
 // readServer reads everything but the apps.
 func (r *configReader) readServer() {
 	c := r.serverConfig
-	c.listen = r.text("listen")
-	if _, port, err := net.SplitHostPort(c.listen); err != nil {
-		r.bad("listen", "has to be HOST:PORT: %w", err)
-	} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
-		r.bad("listen", "has the port %q; it has to be a number up to 65535", port)
-	}
+	c.listen = r.address("listen")
 	c.grace, c.memoryLimit = r.duration("grace"), r.bytes("memory_limit")
 	if least := int64(32 << 20); c.memoryLimit != 0 && c.memoryLimit < least {
 		r.bad("memory_limit", "is %s; below %s the collector of garbage would do nothing else", writeBytes(c.memoryLimit), writeBytes(least))

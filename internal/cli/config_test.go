@@ -69,8 +69,13 @@ func TestConfigExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	program, err := selfSigned("Apple Push Services: com.example.app", time.Now().AddDate(-1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{
 		"full.yaml": full, "api-key": strings.Repeat("k", 32), "nats.creds": "x", "push.p12": string(sandbox), "push-sandbox.pem": string(sandbox),
+		"gateway.pem": string(sandbox), "gateway-password": "", "old-push.pem": string(program),
 		"push-password": "x", "ca.pem": string(sandbox), "ABC123DEFG.p8": string(key),
 	} {
 		write(t, filepath.Join(dir, name), text)

@@ -69,6 +69,7 @@ func (r *configReader) readApp(id string) {
 	for _, environment := range []apns.Environment{apns.Production, apns.Sandbox} {
 		a.tryOut(&app, environment)
 	}
+	a.readProviders(&app)
 	if len(r.problems.list) == before {
 		r.engine.Apps = append(r.engine.Apps, app)
 	}
@@ -170,19 +171,9 @@ func (a *appReader) withCertificate(c *engine.Credential, e apns.Environment, ce
 		return nil
 	}
 	a.read = append(a.read, path)
-	if name := a.name(e, "password_file"); a.has(name) {
-		file := a.path(name)
-		a.read = append(a.read, file)
-		data, err := os.ReadFile(file)
-		switch {
-		case err != nil:
-			a.bad(name, "%w", err)
-			return nil
-		case len(data) > maxPassword:
-			a.bad(name, "has more than %d bytes; is it the right file?", maxPassword)
-			return nil
-		}
-		password = strings.TrimRight(string(data), "\r\n")
+	before := len(a.problems.list)
+	if password = a.password(a.name(e, "password_file")); len(a.problems.list) > before {
+		return nil
 	}
 	for _, other := range []string{"key_id", "team"} {
 		if name := a.name(e, other); a.has(name) && strings.Count(name, ".") == strings.Count(certificate, ".") {
@@ -224,10 +215,7 @@ func (a *appReader) tryOut(app *engine.App, e apns.Environment) {
 	if c == nil {
 		return
 	}
-	client, err := apns.New(apns.Config{
-		Key: c.Key, TeamID: c.TeamID, Certificate: c.Certificate, BundleID: app.BundleID, Environment: e, Endpoint: c.Endpoint,
-		ExtraRoots: c.ExtraRoots, AlternativePort: c.AlternativePort, MaxConnections: c.MaxConnections,
-	})
+	client, err := apns.New(clientConfig(app, c, e))
 	if err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
 			a.bad(fmt.Sprintf("apps.%s", a.id), "%s", appWords.Replace(line))
@@ -235,4 +223,12 @@ func (a *appReader) tryOut(app *engine.App, e apns.Environment) {
 		return
 	}
 	client.Close(context.Background())
+}
+
+// clientConfig is how to send for an app in an environment.
+func clientConfig(app *engine.App, c *engine.Credential, e apns.Environment) apns.Config {
+	return apns.Config{
+		Key: c.Key, TeamID: c.TeamID, Certificate: c.Certificate, BundleID: app.BundleID, Environment: e, Endpoint: c.Endpoint,
+		ExtraRoots: c.ExtraRoots, AlternativePort: c.AlternativePort, MaxConnections: c.MaxConnections,
+	}
 }

@@ -33,12 +33,18 @@ var serverKeys = map[string]valueKind{
 	"engine.lifetime": kindDuration, "engine.immediate_lifetime": kindDuration, "engine.linger": kindDuration,
 	"engine.verdict_age": kindDuration, "engine.verdict_bytes": kindBytes,
 	"engine.suppression_age": kindDuration, "engine.max_bytes": kindBytes,
+	"gateway.listen": kindText, "gateway.feedback": kindText, "gateway.certificate": kindPath, "gateway.password_file": kindPath,
+	"gateway.tls_min_version": kindNumber, "gateway.window": kindNumber, "gateway.max_connections": kindNumber,
+	"gateway.hold": kindDuration, "gateway.on_unknown": kindText,
 }
 
 // appKeys are the keys of an app, below apps and its id; those of a credential
 // can stand below production or sandbox too.
 var appKeys = func() map[string]valueKind {
-	all := map[string]valueKind{"bundle_id": kindText, "environment": kindText, "rate": kindNumber}
+	all := map[string]valueKind{"bundle_id": kindText, "environment": kindText, "rate": kindNumber, providerKey: kindText}
+	for _, environment := range []string{"production.", "sandbox."} {
+		all[environment+providerKey] = kindText
+	}
 	for name, kind := range credentialKeys {
 		all[name], all["production."+name], all["sandbox."+name] = kind, kind, kind
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -15,8 +16,6 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
-
-	"aviso.example/engine"
 )
 
 // settle is how long files have to be at rest before they are read: editors and
@@ -27,7 +26,7 @@ const settle = 200 * time.Millisecond
 // reloader takes over changes of the configuration and of the files it names.
 type reloader struct {
 	load  func() (*serverConfig, error)
-	apply func([]engine.App) error
+	apply func(*serverConfig) error
 	log   *slog.Logger
 
 	current *serverConfig
@@ -159,7 +158,7 @@ func digestOf(files []string) (sum [sha256.Size]byte) {
 func (r *reloader) reload(cause string) {
 	c, err := r.fresh()
 	if err == nil {
-		err = r.apply(c.engine.Apps)
+		err = r.apply(c)
 	}
 	if err != nil {
 		r.log.Error("the new configuration is wrong; the server goes on with the old one", "cause", cause, "error", err)
@@ -170,6 +169,50 @@ func (r *reloader) reload(cause string) {
 	}
 	r.log.Info("configuration loaded", "cause", cause, "apps", len(c.engine.Apps))
 	r.current = c
+}
+
+// attend reloads when it has to, until the server is to stop, or has ended and
+// says why.
+func (r *reloader) attend(ctx context.Context, hup <-chan os.Signal, ended <-chan error) error {
+	events, problems := r.events()
+	timer := time.NewTimer(settle) // something may have changed while the server started
+	defer timer.Stop()
+	pending := true
+	lookSoon := func() {
+		if !pending {
+			pending = true
+			timer.Reset(settle)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			return err
+		case <-hup:
+			r.reload("SIGHUP")
+		case _, ok := <-events:
+			if !ok {
+				events = nil
+			}
+			lookSoon()
+		case err, ok := <-problems:
+			if !ok {
+				problems = nil
+				continue
+			}
+			r.log.Warn("files cannot be watched; after a change of keys or configuration send SIGHUP", "error", err)
+		case <-timer.C:
+			pending = false
+			switch changed, rest := r.look(); {
+			case changed && rest:
+				r.reload("a file has changed")
+			case changed:
+				lookSoon()
+			}
+		}
+	}
 }
 
 // fixedChanges lists the keys whose change a running server cannot take over.

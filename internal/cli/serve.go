@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
@@ -106,11 +104,11 @@ func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
 		}
 		return err
 	}
-	r.apply = s.engine.SetApps
+	r.apply = func(c *serverConfig) error { return s.engine.SetApps(c.engine.Apps) }
 	log.Info("serving", "api", s.url, "apps", len(c.engine.Apps))
 	a.ready("api", s.url)
 	a.tellSystemd(log, "READY=1", "STATUS=serving "+s.url)
-	err = a.attend(cmd.Context(), s, r, hup)
+	err = r.attend(cmd.Context(), hup, s.failure(cmd.Context()))
 	a.tellSystemd(log, "STOPPING=1")
 	log.Info("stopping", "grace", c.grace)
 	s.stop(c.grace)
@@ -118,52 +116,6 @@ func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
 		log.Info("stopped; what has no verdict is on disk and goes on at the next start")
 	}
 	return err
-}
-
-// attend reloads when it has to, until the server is to stop.
-func (a *app) attend(ctx context.Context, s *server, r *reloader, hup <-chan os.Signal) error {
-	events, problems := r.events()
-	timer := time.NewTimer(settle) // something may have changed while the server started
-	defer timer.Stop()
-	pending := true
-	lookSoon := func() {
-		if !pending {
-			pending = true
-			timer.Reset(settle)
-		}
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-s.served:
-			s.served <- err // stop waits for it too
-			return err
-		case <-s.engine.Failed():
-			return s.engine.Failure()
-		case <-hup:
-			r.reload("SIGHUP")
-		case _, ok := <-events:
-			if !ok {
-				events = nil
-			}
-			lookSoon()
-		case err, ok := <-problems:
-			if !ok {
-				problems = nil
-				continue
-			}
-			r.log.Warn("files cannot be watched; after a change of keys or configuration send SIGHUP", "error", err)
-		case <-timer.C:
-			pending = false
-			switch changed, rest := r.look(); {
-			case changed && rest:
-				r.reload("a file has changed")
-			case changed:
-				lookSoon()
-			}
-		}
-	}
 }
 
 // apiKeyOf returns the API key that was chosen, or the one of the data folder.

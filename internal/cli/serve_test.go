@@ -140,12 +140,12 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.apply = s.engine.SetApps
+	r.apply = func(c *serverConfig) error { return s.engine.SetApps(c.engine.Apps) }
 	ctx, cancel := context.WithCancel(t.Context())
 	hup := make(chan os.Signal, 1)
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := a.attend(ctx, s, r, hup); err != nil {
+		if err := r.attend(ctx, hup, s.failure(ctx)); err != nil {
 			t.Error(err)
 		}
 	})

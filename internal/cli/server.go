@@ -104,6 +104,22 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.api.ServeHTTP(&steadyWriter{w, control}, r)
 }
 
+// failure says why the server ended by itself, should it do so before ctx is done.
+func (s *server) failure(ctx context.Context) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		select {
+		case err := <-s.served:
+			s.served <- err // stop waits for it too
+			ended <- err
+		case <-s.engine.Failed():
+			ended <- s.engine.Failure()
+		case <-ctx.Done():
+		}
+	}()
+	return ended
+}
+
 // begin counts a request, unless the engine may be closing already.
 func (s *server) begin() bool {
 	s.mu.Lock()

@@ -166,6 +166,21 @@ func (cfg Config) check() (Config, error) {
 	return cfg, errors.Join(problems...)
 }
 
+// CheckProviders says everything that New and SetProviders would say about
+// providers. Nobody is connected to.
+func CheckProviders(list []Provider) error {
+	_, clients, err := new(Config).checkProviders(list)
+	closeAll(clients)
+	return err
+}
+
+// closeAll closes clients that have done nothing.
+func closeAll(clients []*apns.Client) {
+	for _, client := range clients {
+		client.Close(context.Background())
+	}
+}
+
 // checkProviders validates providers, fills in what follows from the rest, and
 // makes their clients. It reports every problem at once.
 func (cfg *Config) checkProviders(list []Provider) (all []*Provider, clients []*apns.Client, err error) {
@@ -222,9 +237,7 @@ func (cfg *Config) checkProviders(list []Provider) (all []*Provider, clients []*
 		all, clients = append(all, &p), append(clients, client)
 	}
 	if err := errors.Join(problems...); err != nil {
-		for _, client := range clients {
-			client.Close(context.Background()) // it has done nothing
-		}
+		closeAll(clients)
 		return nil, nil, err
 	}
 	return all, clients, nil

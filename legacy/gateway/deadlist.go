@@ -91,10 +91,12 @@ func (l *deadList) flush() bool {
 	return !closed
 }
 
-// An entry's value is its number, which grows, and the time in UNIX seconds.
-const entrySize = 16
+// An entry's value is its number, which grows; since when the device token is
+// dead; and when that was written down; both times in UNIX seconds.
+const entrySize = 24
 
 func put(tx *bolt.Tx, entries map[listKey]time.Time) error {
+	now := time.Now()
 	for key, since := range entries {
 		b, err := tx.CreateBucketIfNotExists([]byte(key.provider))
 		if err != nil {
@@ -111,6 +113,7 @@ func put(tx *bolt.Tx, entries map[listKey]time.Time) error {
 		var value [entrySize]byte
 		binary.BigEndian.PutUint64(value[:], number)
 		binary.BigEndian.PutUint64(value[8:], uint64(since.Unix()))
+		binary.BigEndian.PutUint64(value[16:], uint64(now.Unix()))
 		if err := b.Put(deviceToken, value[:]); err != nil {
 			return err
 		}
@@ -133,7 +136,7 @@ func (l *deadList) snapshot(provider string) (newest uint64, err error) {
 // page appends the tuples of some entries up to the number newest, and returns the
 // device token from which to go on, or nil.
 func (l *deadList) page(provider string, newest uint64, from, dst []byte) (tuples, next []byte, entries int, err error) {
-	oldest := time.Now().Add(-feedbackAge)
+	oldest := time.Now().Add(-feedbackAge).Unix()
 	err = l.db.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(provider))
 		if b == nil {
@@ -145,13 +148,10 @@ func (l *deadList) page(provider string, newest uint64, from, dst []byte) (tuple
 				next = append([]byte(nil), key...)
 				return nil
 			}
-			if len(value) != entrySize || binary.BigEndian.Uint64(value) > newest {
+			if len(value) != entrySize || binary.BigEndian.Uint64(value) > newest || int64(binary.BigEndian.Uint64(value[16:])) < oldest {
 				continue
 			}
 			u := legacy.Unregistered{DeviceToken: hex.EncodeToString(key), Since: time.Unix(int64(binary.BigEndian.Uint64(value[8:])), 0)}
-			if u.Since.Before(oldest) {
-				continue
-			}
 			if more, err := u.Append(dst); err == nil {
 				dst = more
 				entries++

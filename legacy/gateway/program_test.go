@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +20,6 @@ type program struct {
 	house  *house
 	memory int // how many notifications it remembers
 
-	mu       sync.Mutex
 	line     []message
 	failed   map[int]byte // by message number: status
 	lost     int          // packets that named something it had forgotten
