@@ -59,7 +59,7 @@ type Config struct {
 	// than that memory: 1,000 notifications in npm's apn, 10,000 in go-libapns.
 	// The least is 1, the most 8192.
 	Window int
-	// MaxConnections bounds the connections of both ports; more are not accepted
+	// MaxConnections bounds the connections of programs; more are not accepted
 	// until others end.
 	MaxConnections int
 	// HoldTime is how long a notification is kept while it cannot be sent through

@@ -27,15 +27,12 @@ type Gateway struct {
 	cfg      Config
 	tls      *tls.Config
 	feedback *deadList
-	room     *semaphore.Weighted // MaxConnections
 	counts   counts
 
-	// ctx ends everything; deadline is closed when the time to shut down has run
-	// out, just before.
-	ctx      context.Context
-	cancel   context.CancelFunc
-	deadline chan struct{}
-	once     sync.Once // closes deadline
+	// ctx ends everything; late is done when the time to shut down has run out,
+	// just before.
+	ctx, late       context.Context
+	cancel, tooLate context.CancelFunc
 
 	routes atomic.Pointer[map[fingerprint]*route]
 
@@ -55,16 +52,19 @@ func New(cfg Config) (*Gateway, error) {
 	cfg, err := cfg.check()
 	providers, clients, wrong := cfg.checkProviders(cfg.Providers)
 	if err := errors.Join(err, wrong); err != nil {
+		closeAll(clients)
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, room: semaphore.NewWeighted(int64(cfg.MaxConnections)), deadline: make(chan struct{}),
+		cfg:    cfg,
 		byName: map[string]*route{}, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{},
 	}
 	if g.feedback, err = openDeadList(cfg.FeedbackFile, cfg.Logger); err != nil {
+		closeAll(clients)
 		return nil, err
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.late, g.tooLate = context.WithCancel(context.Background())
 	g.closing, g.close = context.WithCancel(context.Background())
 	g.tls = &tls.Config{
 		Certificates: []tls.Certificate{cfg.Certificate.TLS},
@@ -141,13 +141,18 @@ var errStranger = errors.New("the client certificate belongs to no provider of t
 
 // Serve takes connections of old programs until Shutdown, and returns ErrClosed
 // then. Port 2195 was Apple's.
-func (g *Gateway) Serve(l net.Listener) error { return g.serve(l, g.relay) }
+func (g *Gateway) Serve(l net.Listener) error { return g.serve(l, g.cfg.MaxConnections, g.relay) }
 
 // ServeFeedback serves the feedback service, which lists dead device tokens to
 // whoever connects, until Shutdown. Port 2196 was Apple's.
-func (g *Gateway) ServeFeedback(l net.Listener) error { return g.serve(l, g.tell) }
+func (g *Gateway) ServeFeedback(l net.Listener) error { return g.serve(l, feedbackConnections, g.tell) }
 
-func (g *Gateway) serve(l net.Listener, handle func(*tls.Conn, net.Conn, *route)) error {
+// feedbackConnections bounds the connections to the feedback port, each of which
+// lasts a moment.
+const feedbackConnections = 64
+
+func (g *Gateway) serve(l net.Listener, most int, handle func(*tls.Conn, net.Conn, *route)) error {
+	room := semaphore.NewWeighted(int64(most))
 	g.mu.Lock()
 	if g.closing.Err() != nil {
 		g.mu.Unlock()
@@ -159,19 +164,19 @@ func (g *Gateway) serve(l net.Listener, handle func(*tls.Conn, net.Conn, *route)
 	g.mu.Unlock()
 	defer g.serving.Done()
 	for pause := time.Duration(0); ; {
-		if g.room.Acquire(g.closing, 1) != nil {
+		if room.Acquire(g.closing, 1) != nil {
 			return ErrClosed
 		}
 		raw, err := l.Accept()
 		if err == nil {
 			pause = 0
 			g.serving.Go(func() {
-				defer g.room.Release(1)
+				defer room.Release(1)
 				g.greet(raw, handle)
 			})
 			continue
 		}
-		g.room.Release(1)
+		room.Release(1)
 		if g.closing.Err() != nil {
 			return ErrClosed
 		}
@@ -260,7 +265,7 @@ func (g *Gateway) relay(conn *tls.Conn, raw net.Conn, r *route) {
 // judged, and each program that has sent something is told of the shutdown and
 // what was sent last, so that it sends the rest elsewhere. When ctx is done,
 // connections end with what is known, and what is still under way ends with
-// them; the error says how much that was.
+// them; the error says how much that was. APNs may have accepted some of it.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.mu.Lock()
 	g.close()
@@ -276,15 +281,18 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		g.serving.Wait()
 		close(ended)
 	}()
-	var err error
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		g.once.Do(func() { close(g.deadline) })
+		g.tooLate()
 		<-ended
-		err = fmt.Errorf("gateway: not everything that was under way could be judged: %w", ctx.Err())
 	}
+	g.tooLate()
 	g.cancel()
+	var err error
+	if n := g.counts.abandoned.Load(); n > 0 {
+		err = fmt.Errorf("gateway: %d notifications were under way when the time had run out; their programs send them again", n)
+	}
 	g.mu.Lock()
 	for _, r := range g.byName {
 		g.ending.Go(r.close)

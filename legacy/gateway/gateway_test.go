@@ -60,12 +60,13 @@ func TestEveryGoodOnceEveryBadReported(t *testing.T) {
 
 // TestLegacyClient: the client of this module is an old program too.
 func TestLegacyClient(t *testing.T) {
-	const messages = 2_000
+	t.Parallel()
+	const messages = 500
 	bad := func(i int) bool { return i%100 == 37 }
 	h := open(t, nil)
 	h.foreign(messages, bad)
 	client, err := legacy.New(legacy.Config{
-		Certificate: programIdentity().auth, Endpoint: h.address, SettleTime: 500 * time.Millisecond,
+		Certificate: programIdentity().auth, Endpoint: h.address, SettleTime: 3 * time.Second,
 		ExtraRoots: serverIdentity().pem,
 	})
 	if err != nil {

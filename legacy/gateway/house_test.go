@@ -158,7 +158,7 @@ func (h *house) shutdown(within time.Duration) error {
 // dial connects as a program with a certificate does.
 func (h *house) dial(i *identity) *tls.Conn {
 	h.t.Helper()
-	conn, err := tls.Dial("tcp", h.address, i.clientTLS())
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", h.address, i.clientTLS())
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func (s *session) finish(cause error) (packet *legacy.ErrorPacket, why error) {
 		_, failed := s.failure()
 		return failed || s.open() == 0
 	}
-	s.waitUntil(decided, s.g.deadline)
+	s.waitUntil(decided, s.g.late.Done())
 	failed, ok := s.failure()
 	switch {
 	case ok:
@@ -203,6 +203,7 @@ func (s *session) finish(cause error) (packet *legacy.ErrorPacket, why error) {
 		s.disown(failed.seq)
 	case s.open() > 0: // the time to shut down has run out
 		packet, why = s.shutdownPacket(), errDraining
+		s.g.counts.abandoned.Add(int64(s.open()))
 		s.abandon()
 	case unreadable:
 		p := frame.Packet()
@@ -267,10 +268,11 @@ func (s *session) say(packet *legacy.ErrorPacket) {
 	}
 	select {
 	case <-time.After(noticeTime):
-	case <-s.g.deadline:
+	case <-s.g.late.Done():
 	}
 	// Not through TLS: what comes is thrown away.
 	s.raw.SetReadDeadline(time.Now().Add(lastWords))
+	defer context.AfterFunc(s.g.late, func() { s.raw.SetReadDeadline(time.Unix(1, 0)) })()
 	io.Copy(io.Discard, io.LimitReader(s.raw, lastBytes))
 }
 

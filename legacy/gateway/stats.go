@@ -25,7 +25,7 @@ type Stats struct {
 }
 
 type counts struct {
-	connections, refused, frames, accepted, rejected, untold, unregistered, adopted, packets atomic.Int64
+	connections, refused, frames, accepted, rejected, untold, unregistered, adopted, packets, abandoned atomic.Int64
 }
 
 // Stats returns the figures.
