@@ -40,7 +40,7 @@ var layers = []struct {
 	{"one HTTP/2 connection, which knows nothing of APNs", []string{"internal/h2"}},
 	{
 		"tools and vocabulary that know nothing of the rest",
-		[]string{"internal/archtest", "internal/bundle", "internal/cms", "internal/keyindex", "internal/memnet", "internal/proto", "internal/service", "internal/suggest"},
+		[]string{"internal/archtest", "internal/bundle", "internal/cms", "internal/cmstest", "internal/keyindex", "internal/memnet", "internal/proto", "internal/service", "internal/suggest"},
 	},
 }
 
@@ -87,6 +87,7 @@ var soleImporters = []struct {
 	{"github.com/nats-io/", []string{"engine"}, "the log can then be replaced, and nobody else depends on its promises"},
 	{"github.com/smallstep/pkcs7", []string{"internal/cms"}, "detached signatures are made in one place"},
 	{"go.etcd.io/bbolt", []string{"legacy/gateway"}, "the feedback list is the one small thing the gateway has to remember across restarts"},
+	{module + "/internal/cmstest", nil, "it is for tests, which are not looked at here"},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}, "HTTP is the API's"},
 	{"github.com/prometheus/", []string{"internal/api"}, "figures leave the process over HTTP; everything else counts in numbers of its own and is asked for them"},
 	{"github.com/spf13/", []string{"internal/cli"}, "flags are the command's; libraries take a Config"},
@@ -125,6 +126,7 @@ var linkedBy = []struct {
 		[]string{"golang.org/x/net", "golang.org/x/crypto", "golang.org/x/text", "golang.org/x/sys", "software.sslmate.com/src/go-pkcs12", "github.com/rivo/uniseg"},
 		"what apns and payload link, and nothing for channels and activities on top",
 	},
+	{"internal/cms", []string{"github.com/smallstep/pkcs7"}, "it signs bytes with a key, and reads what others signed with the standard library"},
 	{"internal/h2", []string{"golang.org/x/net", "golang.org/x/text"}, "HTTP/2 needs its framer and header compression"},
 }
 
