@@ -122,25 +122,52 @@ func TestVerifyChain(t *testing.T) {
 		want error
 		says string
 	}{
-		"in order":             {spec{signer: leaf, certificates: whole}, now, apple.Root.Certificate, nil, ""},
-		"expired":              {spec{signer: expired}, now, apple.Root.Certificate, ErrExpired, "Pass Type ID: old"},
-		"expired, then":        {spec{signer: expired}, now.AddDate(-1, -6, 0), apple.Root.Certificate, ErrExpired, "Worldwide"},
-		"not yet":              {spec{signer: leaf}, now.AddDate(-1, 0, 0), apple.Root.Certificate, ErrExpired, "valid from"},
-		"another root":         {spec{signer: leaf}, now, stranger.Root.Certificate, ErrUntrusted, ""},
-		"no intermediate":      {spec{signer: leaf, certificates: [][]byte{leaf.Certificate.Raw}}, now, apple.Root.Certificate, ErrNoIssuer, "AppleWWDRCAG4.cer"},
-		"another intermediate": {spec{signer: leaf, certificates: [][]byte{leaf.Certificate.Raw, apple.OtherWWDR.Certificate.Raw}}, now, apple.Root.Certificate, ErrNoIssuer, "there is"},
+		"in order":                  {spec{signer: leaf, certificates: whole}, now, apple.Root.Certificate, nil, ""},
+		"expired":                   {spec{signer: expired}, now, apple.Root.Certificate, ErrExpired, "Pass Type ID: old"},
+		"expired, then":             {spec{signer: expired}, now.AddDate(-1, -6, 0), apple.Root.Certificate, ErrExpired, "Worldwide"},
+		"not yet":                   {spec{signer: leaf}, now.AddDate(-1, 0, 0), apple.Root.Certificate, ErrExpired, "valid from"},
+		"another root":              {spec{signer: leaf}, now, stranger.Root.Certificate, ErrUntrusted, ""},
+		"no intermediate":           {spec{signer: leaf, certificates: [][]byte{leaf.Certificate.Raw}}, now, apple.Root.Certificate, ErrNoIssuer, "AppleWWDRCAG4.cer"},
+		"another intermediate":      {spec{signer: leaf, certificates: [][]byte{leaf.Certificate.Raw, apple.OtherWWDR.Certificate.Raw}}, now, apple.Root.Certificate, ErrNoIssuer, "there is"},
+		"root inside, no roots":     {spec{signer: leaf, certificates: append(whole, apple.Root.Certificate.Raw)}, now, nil, nil, ""},
+		"no roots":                  {spec{signer: leaf}, now, nil, nil, ""},
+		"no roots, expired":         {spec{signer: expired}, now, nil, ErrExpired, "Pass Type ID: old"},
+		"no roots, not yet":         {spec{signer: leaf}, now.AddDate(-1, 0, 0), nil, ErrExpired, "valid from"},
+		"no roots, no intermediate": {spec{signer: leaf, certificates: [][]byte{leaf.Certificate.Raw}}, now, nil, ErrNoIssuer, "AppleWWDRCAG4.cer"},
+		"no roots, nobody's":        {spec{signer: apple.Root, certificates: [][]byte{apple.Root.Certificate.Raw}}, now, nil, ErrNoIssuer, "signed by itself"},
+		"signed by itself":          {spec{signer: stranger.Root, certificates: [][]byte{stranger.Root.Certificate.Raw}}, now, apple.Root.Certificate, ErrUntrusted, ""},
 	} {
 		c.content = content
 		signature, err := Verify(c.make(t), []byte(content))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		chain, err := signature.VerifyChain(c.at, c.root)
+		var roots []*x509.Certificate
+		length := 2
+		if c.root != nil {
+			roots, length = append(roots, c.root), 3
+		}
+		chain, err := signature.VerifyChain(c.at, roots...)
 		if !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %v with %q", name, err, c.want, c.says)
 		}
-		if err == nil && (len(chain) != 3 || !chain[2].Equal(apple.Root.Certificate)) {
+		if err == nil && (len(chain) != length || !chain[1].Equal(apple.WWDR.Certificate)) {
 			t.Errorf("%s: a chain of %d", name, len(chain))
 		}
+	}
+}
+
+func TestSubjectOf(t *testing.T) {
+	apple := cmstest.Apple()
+	pass := SubjectOf(apple.Issue(cmstest.Pass("pass.com.example.a")).Certificate)
+	if pass.UID != "pass.com.example.a" || !slices.Equal(pass.TeamIDs, []string{cmstest.TeamID}) || !pass.PassType || !pass.PassSigning || pass.WebsitePush {
+		t.Errorf("%+v", pass)
+	}
+	site := SubjectOf(apple.Issue(cmstest.Website("web.com.example")).Certificate)
+	if site.UID != "web.com.example" || site.PassType || site.PassSigning || !site.WebsitePush {
+		t.Errorf("%+v", site)
+	}
+	if other := SubjectOf(apple.Root.Certificate); other.UID != "" || other.PassType || other.WebsitePush {
+		t.Errorf("%+v", other)
 	}
 }
