@@ -1,15 +1,11 @@
 package bundle
 
 import (
-	"bytes"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
@@ -72,35 +68,35 @@ func (p *Package) CheckManifest(accepted ...Digest) (Digest, error) {
 		found.add(ManifestName, "it is missing", "a package has it at its root")
 		return digest, found.err()
 	}
-	listed, err := parseManifest(data)
+	listed, err := ParseObject(data)
 	if err != nil {
 		found.add(ManifestName, err.Error(), "it is one JSON object with a hash for each file")
 		return digest, found.err()
 	}
 	for _, entry := range listed {
-		if form, ok := formOf(entry.value); ok && slices.Contains(accepted, form) {
+		if form, ok := formOf(entry.Value); ok && slices.Contains(accepted, form) {
 			digest = form
 			break
 		}
 	}
 	seen := map[string]bool{}
 	for _, entry := range listed {
-		if seen[entry.name] {
-			found.add(ManifestName, shown(entry.name)+" is listed twice", "")
+		if seen[entry.Name] {
+			found.add(ManifestName, shown(entry.Name)+" is listed twice", "")
 		}
-		seen[entry.name] = true
-		file, ok := p.Get(entry.name)
-		switch form, known := formOf(entry.value); {
-		case entry.name == ManifestName || entry.name == SignatureName:
-			found.add(entry.name, "the manifest lists it, and it cannot be in there", "list all files but manifest.json and signature")
+		seen[entry.Name] = true
+		file, ok := p.Get(entry.Name)
+		switch form, known := formOf(entry.Value); {
+		case entry.Name == ManifestName || entry.Name == SignatureName:
+			found.add(entry.Name, "the manifest lists it, and it cannot be in there", "list all files but manifest.json and signature")
 		case !ok:
-			found.add(entry.name, "the manifest lists it, but it is not there", "")
+			found.add(entry.Name, "the manifest lists it, but it is not there", "")
 		case !known:
-			found.add(entry.name, "the manifest has no hash for it", "write it as "+digest.String())
+			found.add(entry.Name, "the manifest has no hash for it", "write it as "+digest.String())
 		case form != digest:
-			found.add(entry.name, "the manifest has its hash as "+form.String()+", and "+digest.String()+" is needed", "")
-		case digest.sum(file) != strings.ToLower(hashOf(entry.value)):
-			found.add(entry.name, "its hash in the manifest is of other bytes", "make manifest and signature after the last change to a file")
+			found.add(entry.Name, "the manifest has its hash as "+form.String()+", and "+digest.String()+" is needed", "")
+		case digest.sum(file) != strings.ToLower(hashOf(entry.Value)):
+			found.add(entry.Name, "its hash in the manifest is of other bytes", "make manifest and signature after the last change to a file")
 		}
 	}
 	for _, file := range p.Files {
@@ -109,40 +105,6 @@ func (p *Package) CheckManifest(accepted ...Digest) (Digest, error) {
 		}
 	}
 	return digest, found.err()
-}
-
-type listedFile struct {
-	name  string
-	value json.RawMessage
-}
-
-// parseManifest keeps members that are there twice, which maps would hide.
-func parseManifest(data []byte) ([]listedFile, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if first, err := d.Token(); err != nil {
-		return nil, errors.New("it is not JSON")
-	} else if first != json.Delim('{') {
-		return nil, errors.New("it is not a JSON object")
-	}
-	var listed []listedFile
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, fmt.Errorf("it is not JSON, at byte %d", d.InputOffset())
-		}
-		entry := listedFile{name: key.(string)} // the decoder lets nothing else be a key
-		if err := d.Decode(&entry.value); err != nil {
-			return nil, fmt.Errorf("it is not JSON, at byte %d", d.InputOffset())
-		}
-		listed = append(listed, entry)
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, errors.New("it is cut short")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
-	}
-	return listed, nil
 }
 
 // formOf recognises the form of one value by its type and length.
