@@ -44,4 +44,3 @@ func ParseObject(data []byte) ([]Member, error) {
 	}
 	return listed, nil
 }
-
