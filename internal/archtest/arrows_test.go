@@ -127,6 +127,7 @@ var linkedBy = []struct {
 		"what apns and payload link, and nothing for channels and activities on top",
 	},
 	{"internal/cms", []string{"github.com/smallstep/pkcs7"}, "it signs bytes with a key, and reads what others signed with the standard library"},
+	{"safari", []string{"github.com/smallstep/pkcs7", "golang.org/x/time"}, "a push package is a file, and its web service is small"},
 	{"internal/bundle", nil, "a package is a zip and a list of hashes: the standard library has both"},
 	{"internal/h2", []string{"golang.org/x/net", "golang.org/x/text"}, "HTTP/2 needs its framer and header compression"},
 }
