@@ -144,13 +144,21 @@ func (t *Template) merge(level int, files []File) ([]*entry, error) {
 }
 
 func checkFiles(files []File) error {
-	var found problems
-	limits := Limits{}.orDefault()
 	names := make([]string, len(files))
 	for i, file := range files {
 		names[i] = file.Name
-		if problem, fix := checkName(file.Name, limits); problem != "" {
-			found.add(file.Name, problem, fix)
+	}
+	return CheckNames(names...)
+}
+
+// CheckNames says which names cannot be those of files in one package, without
+// making it. The error is *[Error].
+func CheckNames(names ...string) error {
+	var found problems
+	limits := Limits{}.orDefault()
+	for _, name := range names {
+		if problem, fix := checkName(name, limits); problem != "" {
+			found.add(name, problem, fix)
 		}
 	}
 	checkClashes(names, &found)
