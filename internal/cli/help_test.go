@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ func TestHelp(t *testing.T) {
 			}
 			for _, at := range bare.FindAllStringIndex(text, -1) {
 				before := strings.Fields(text[:at[0]])
-				if len(before) == 0 || before[len(before)-1] != "device" && before[len(before)-1] != "provider" {
+				if len(before) == 0 || !slices.Contains([]string{"device", "provider", "authentication"}, before[len(before)-1]) {
 					t.Errorf("%s: %s speaks of tokens without saying which: %q", path, name, text[max(0, at[0]-20):at[1]])
 				}
 			}

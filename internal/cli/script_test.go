@@ -59,6 +59,8 @@ func TestMain(m *testing.M) {
 //	api NAME METHOD PATH [BODY]   asks the test API; see the answer with stdout
 //	makekey FILE             makes a signing key
 //	makecert FILE CN DAYS    makes a self-signed certificate with its key
+//	makesite DIR             makes the source of a push package in DIR, and beside
+//	                         it website.pem, wwdr.cer, other.cer and root.cer
 //	mode FILE OCTAL          checks the permissions of a file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -71,6 +73,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exitsCommand, "start": startCommand, "stop": stopCommand, "api": apiCommand,
 			"makekey": makeKeyCommand, "makecert": makeCertCommand, "mode": modeCommand,
+			"makesite": makeSiteCommand,
 		},
 	})
 }
