@@ -74,7 +74,7 @@ func parseContent(r *reader) {
 		r.fail("eContentType", fmt.Errorf("it is %s, not id-data", id))
 	}
 	if r.more() {
-		r.fail("eContent", errors.New("the signature holds its content, and should be detached (openssl cms -sign without -nodetach)"))
+		r.fail("eContent", errors.New("the signature holds its content, and should be detached (openssl cms -sign without -nodetach, -stream or -indef)"))
 	}
 }
 
