@@ -25,6 +25,16 @@ var icons = []struct {
 	{"icon_128x128@2x.png", 256},
 }
 
+// IconSizes returns the names of the six icons that every package needs, with
+// their width and height in pixels.
+func IconSizes() map[string]int {
+	sizes := map[string]int{}
+	for _, icon := range icons {
+		sizes[icon.name] = icon.pixels
+	}
+	return sizes
+}
+
 // checkIcons looks at the icons among the files of a package. Of an image only
 // the header is decoded.
 func checkIcons(get func(name string) ([]byte, bool), found *problems) {

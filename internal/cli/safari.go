@@ -19,16 +19,17 @@ const maxPushPackage = 8 << 20
 func (a *app) safariCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "safari",
-		Short: "Build and verify push packages of Safari 15 and older",
+		Short: "Build and verify push packages, for Safari 15 and older",
 		Long: `Build and verify push packages, with which websites asked Safari on the Mac for
 permission to send notifications. Safari 26.4 dropped them; use Web Push for
 anything new.`,
-		Example: `  aviso safari build site --cert website.p12 --intermediate AppleWWDRCAG4.cer
-  aviso safari verify pushPackage.zip --root AppleRootCA.cer`,
+		Example: `  aviso safari new site
+  aviso safari build site --cert website.p12 --wwdr AppleWWDRCAG4.cer
+  aviso safari verify pushPackage.zip --root AppleIncRootCertificate.cer`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.safariBuildCommand(), a.safariVerifyCommand())
+	cmd.AddCommand(a.safariNewCommand(), a.safariBuildCommand(), a.safariVerifyCommand())
 	return cmd
 }
 
@@ -43,13 +44,13 @@ func (a *app) safariBuildCommand() *cobra.Command {
 icons in icon.iconset. Everything that is wrong is reported at once, and then the
 exit code is 3. The package holds the authentication token of one user: the web
 service makes one for each, as package safari does.`,
-		Example: `  aviso safari build site --cert website.p12 --intermediate AppleWWDRCAG4.cer
-  aviso safari build site --cert website.pem --package-version 1 --out v1.zip`,
+		Example: `  aviso safari build site --cert website.p12 --wwdr AppleWWDRCAG4.cer
+  aviso safari build site --cert website.pem --package-version 1 -o v1.zip`,
 		Args: oneArgument("folder"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.safariBuild(args[0], &with, out, version) },
 	}
 	with.register(cmd.Flags())
-	cmd.Flags().StringVar(&out, "out", "pushPackage.zip", "`FILE` to write; it must not exist")
+	cmd.Flags().StringVarP(&out, "output", "o", "pushPackage.zip", "`FILE` to write; it must not exist")
 	cmd.Flags().IntVar(&version, "package-version", 2, "the `VERSION` that Safari asks for in the path of pushPackages: 1 or 2")
 	return cmd
 }
@@ -107,7 +108,7 @@ func (a *app) safariBuild(folder string, with *signing, out string, version int)
 func writeNew(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return usage("%s exists already; remove it, or name another file with --out", path)
+		return usage("%s exists already; remove it, or name another file with -o", path)
 	}
 	if err != nil {
 		return err
@@ -168,12 +169,12 @@ func (a *app) safariVerifyCommand() *cobra.Command {
 		Long: `Check a push package that anybody made: zip, files, website.json, icons, hashes,
 signature, certificate. Without --root, the chain of certificates is checked as
 far as the package holds it. The exit code is 3 if anything is wrong.`,
-		Example: `  aviso safari verify pushPackage.zip --root AppleRootCA.cer
+		Example: `  aviso safari verify pushPackage.zip --root AppleIncRootCertificate.cer
   aviso safari verify pushPackage.zip --payload push.json`,
 		Args: oneArgument("file"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.safariVerify(args[0], roots, at, payload) },
 	}
-	cmd.Flags().StringArrayVar(&roots, "root", nil, "`FILE` of a root certificate that is trusted, such as AppleRootCA.cer")
+	cmd.Flags().StringArrayVar(&roots, "root", nil, "`FILE` of a root certificate that is trusted, such as AppleIncRootCertificate.cer")
 	cmd.Flags().StringVar(&at, "at", "", "`TIME` at which the certificates must be valid, such as 2026-03-01T12:00:00Z; now by default")
 	cmd.Flags().StringVar(&payload, "payload", "", "`FILE` with a notification, whose url-args are counted")
 	return cmd

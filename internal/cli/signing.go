@@ -16,13 +16,12 @@ import (
 // signing says with what a package is signed.
 type signing struct {
 	cert, passwordFile string
-	intermediates      []string
+	wwdr               []string
 }
 
 func (s *signing) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.cert, "cert", "", "certificate `FILE` with its private key (.p12 or .pem)")
-	flags.StringArrayVar(&s.intermediates, "intermediate", nil,
-		"`FILE` of the intermediate that issued it, such as AppleWWDRCAG4.cer; not needed if --cert holds it")
+	flags.StringArrayVar(&s.wwdr, "wwdr", nil, "Apple's intermediate certificate `FILE` (.cer or .pem), unless --cert holds it")
 	registerPassword(flags, &s.passwordFile)
 }
 
@@ -51,7 +50,7 @@ func (s *signing) load(a *app) (*x509.Certificate, crypto.Signer, []*x509.Certif
 		}
 		above = append(above, c)
 	}
-	more, err := a.readCertificates("--intermediate", s.intermediates)
+	more, err := a.readCertificates("--wwdr", s.wwdr)
 	return certificate.TLS.Leaf, key, append(above, more...), err
 }
 

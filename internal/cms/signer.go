@@ -162,7 +162,7 @@ func issuerOf(c *x509.Certificate, candidates []*x509.Certificate) *x509.Certifi
 func whoIssued(c *x509.Certificate, candidates []*x509.Certificate) string {
 	text := fmt.Sprintf("%q", c.Issuer.CommonName)
 	if units := c.Issuer.OrganizationalUnit; len(units) > 0 {
-		text = fmt.Sprintf("%q (%s)", c.Issuer.CommonName, units[0])
+		text = fmt.Sprintf("%q (%q)", c.Issuer.CommonName, units[0])
 	}
 	text = fmt.Sprintf("%s issued it, key identifier %X", text, c.AuthorityKeyId)
 	for _, candidate := range candidates {

@@ -145,7 +145,7 @@ func TestNewSignerRefuses(t *testing.T) {
 		says          []string
 	}{
 		"another's key":       {leaf.Certificate, other.Key, []*x509.Certificate{wwdr}, []error{ErrKeyMismatch}, []string{"requested"}},
-		"no intermediate":     {leaf.Certificate, leaf.Key, nil, []error{ErrNoIssuer}, []string{"(G4)", "AppleWWDRCAG4.cer"}},
+		"no intermediate":     {leaf.Certificate, leaf.Key, nil, []error{ErrNoIssuer}, []string{`("G4")`, "AppleWWDRCAG4.cer"}},
 		"wrong intermediate":  {leaf.Certificate, leaf.Key, []*x509.Certificate{apple.OtherWWDR.Certificate, nil}, []error{ErrNoIssuer}, []string{"key identifier"}},
 		"the leaf as its own": {leaf.Certificate, leaf.Key, []*x509.Certificate{leaf.Certificate}, []error{ErrNoIssuer}, nil},
 		"self-signed":         {apple.Root.Certificate, apple.Root.Key, []*x509.Certificate{wwdr}, []error{ErrNoIssuer}, []string{"developer portal"}},
