@@ -2,6 +2,8 @@ package safari
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"os"
@@ -159,5 +161,22 @@ func TestReadSource(t *testing.T) {
 	empty.Close()
 	if _, err = ReadSource(empty); err == nil {
 		t.Error("a closed root was read")
+	}
+}
+
+// BenchmarkPackage beside BenchmarkKey: what a package costs beyond the bare
+// RSA-2048 signature.
+func BenchmarkPackage(b *testing.B) {
+	builder := must(NewBuilder(config()))
+	b.ReportAllocs()
+	for b.Loop() {
+		must(builder.Package(Version2, authenticationToken))
+	}
+}
+
+func BenchmarkKey(b *testing.B) {
+	key, digest := siteCertificate().Key, make([]byte, 32)
+	for b.Loop() {
+		must(key.Sign(rand.Reader, digest, crypto.SHA256))
 	}
 }

@@ -74,6 +74,12 @@ func Verify(signature, content []byte) (*Signature, error) {
 
 func (s *signerInfo) verify(certificate *x509.Certificate, algorithm x509.SignatureAlgorithm, content []byte) error {
 	if s.attributes == nil {
+		// The signed attributes of another signature, taken as content, would pass
+		// as signed without attributes: both are hashed as they are (RFC 5652 section
+		// 5.4). A manifest is JSON and never begins with the octet of a SET.
+		if len(content) > 0 && content[0] == tagSet {
+			return fmt.Errorf("%w: the content has the form of signed attributes", ErrContentChanged)
+		}
 		if err := certificate.CheckSignature(algorithm, content, s.signature); err != nil {
 			return fmt.Errorf("%w, or %w: there are no signed attributes that would tell", ErrBadSignature, ErrContentChanged)
 		}

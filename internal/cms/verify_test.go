@@ -108,6 +108,20 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
+// TestAttributesAsContent is an old trick: the attributes that somebody signed
+// are handed out as content that was signed without attributes.
+func TestAttributesAsContent(t *testing.T) {
+	rsa, _ := signers()
+	honest := must(parse(spec{signer: rsa, content: content}.make(t)))
+	forged := spec{signer: rsa, content: "not used", noAttributes: true}.make(t)
+	parsed := must(parse(forged))
+	at := bytes.Index(forged, parsed.signer.signature)
+	copy(forged[at:], honest.signer.signature)
+	if _, err := Verify(forged, asSet(honest.signer.attributes)); !errors.Is(err, ErrContentChanged) {
+		t.Errorf("forged: %v", err)
+	}
+}
+
 func TestVerifyChain(t *testing.T) {
 	apple := cmstest.Apple()
 	now := time.Now()
