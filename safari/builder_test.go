@@ -136,6 +136,13 @@ func TestBuilderRefuses(t *testing.T) {
 	wantProblems(t, "expired since", err, "it expired on")
 }
 
+func TestIconSizes(t *testing.T) {
+	sizes := IconSizes()
+	if len(sizes) != 6 || sizes["icon_16x16.png"] != 16 || sizes["icon_128x128@2x.png"] != 256 {
+		t.Error(sizes)
+	}
+}
+
 func TestReadSource(t *testing.T) {
 	files := map[string][]byte{"website.json": must(site().JSON()), ".DS_Store": nil}
 	for name, data := range iconSet() {

@@ -68,17 +68,18 @@ func TestParseWebsite(t *testing.T) {
 		data string
 		want []string
 	}{
-		"in order":       {good, nil},
-		"unknown key":    {strings.Replace(good, "{", `{"later":[1,2],`, 1), nil},
-		"other letters":  {strings.Replace(good, `"websitePushID"`, `"websitePushId"`, 1), []string{"#websitePushId: there is no such key; write it websitePushID", "#websitePushID: it is missing"}},
-		"twice":          {strings.Replace(good, "{", `{"websiteName":"Other",`, 1), []string{"#websiteName: it is there twice"}},
-		"number":         {strings.Replace(good, `"Example News"`, `7`, 1), []string{"#websiteName: it is not a string"}},
-		"null":           {strings.Replace(good, `"Example News"`, `null`, 1), []string{"#websiteName: it is not a string"}},
-		"no array":       {strings.Replace(good, `["https://www.example.com","http://example.com:8080"]`, `"https://www.example.com"`, 1), []string{"#allowedDomains: it is not an array of strings"}},
-		"array":          {"[" + good + "]", []string{"website.json: it is not a JSON object"}},
-		"nothing":        {"", []string{"website.json: it is not JSON"}},
-		"more":           {good + "{}", []string{"website.json: something follows"}},
-		"key of control": {strings.Replace(good, "{", `{"WEBSITENAME\n":1,"a\u0000":2,`, 1), nil},
+		"in order":             {good, nil},
+		"unknown key":          {strings.Replace(good, "{", `{"later":[1,2],`, 1), nil},
+		"other letters":        {strings.Replace(good, `"websitePushID"`, `"websitePushId"`, 1), []string{"#websitePushId: there is no such key; write it websitePushID", "#websitePushID: it is missing"}},
+		"twice":                {strings.Replace(good, "{", `{"websiteName":"Other",`, 1), []string{"#websiteName: it is there twice"}},
+		"number":               {strings.Replace(good, `"Example News"`, `7`, 1), []string{"#websiteName: it is not a string"}},
+		"null":                 {strings.Replace(good, `"Example News"`, `null`, 1), []string{"#websiteName: it is not a string"}},
+		"no array":             {strings.Replace(good, `["https://www.example.com","http://example.com:8080"]`, `"https://www.example.com"`, 1), []string{"#allowedDomains: it is not an array of strings"}},
+		"array":                {"[" + good + "]", []string{"website.json: it is not a JSON object"}},
+		"nothing":              {"", []string{"website.json: it is not JSON"}},
+		"more":                 {good + "{}", []string{"website.json: something follows"}},
+		"key of control twice": {strings.Replace(good, "{", `{"a\n`+strings.Repeat("b", 200)+`":1,"a\n`+strings.Repeat("b", 200)+`":2,`, 1), []string{`#"a\nbbb`}},
+		"key of control":       {strings.Replace(good, "{", `{"WEBSITENAME\n":1,"a\u0000":2,`, 1), nil},
 	} {
 		_, err := ParseWebsite([]byte(c.data))
 		wantProblems(t, name, err, c.want...)

@@ -121,6 +121,7 @@ func TestZipRefused(t *testing.T) {
 		"something before":     {func(z []byte, _, _ int) []byte { return append([]byte("#!/bin/sh\n"), z...) }, "put before"},
 		"something after":      {func(z []byte, _, _ int) []byte { return append(z, 0) }, "cut short"},
 		"no end":               {func(z []byte, _, e int) []byte { return z[:e] }, "cut short"},
+		"folder with content":  {func(z []byte, d, _ int) []byte { z[localSize+4], z[d+directorySize+4] = '/', '/'; return z }, "folder with content"},
 		"empty":                {func([]byte, int, int) []byte { return nil }, "not a zip"},
 		"text":                 {func([]byte, int, int) []byte { return []byte(strings.Repeat("{}", 40)) }, "not a zip"},
 		"descriptor missing":   {both(6, 8, flagDescriptor), "contradict"},
@@ -205,6 +206,11 @@ func TestBombs(t *testing.T) {
 	if _, err := read(lying, Limits{}); err == nil || !strings.Contains(err.Error(), "more than the 1000 bytes") {
 		t.Error(err)
 	}
+	binary.LittleEndian.PutUint32(lying[directory+24:], 4<<20+1)
+	binary.LittleEndian.PutUint32(lying[descriptor+12:], 4<<20+1)
+	if _, err := read(lying, Limits{Ratio: 2000}); err == nil || !strings.Contains(err.Error(), "has 4194304 bytes, and its header says 4194305") {
+		t.Error(err)
+	}
 	// Fifield's bomb in its simplest form: many entries of the directory share one
 	// file.
 	one, d, e := raw("a", "content")
@@ -230,6 +236,22 @@ func TestBombs(t *testing.T) {
 	_, err := read(zipped(t, many[:900]...), Limits{})
 	if problems, ok := errors.AsType[*Error](err); !ok || len(problems.Problems) != maxProblems+1 {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestDescriptors: the signature of what follows the data is optional.
+func TestDescriptors(t *testing.T) {
+	z := zipped(t, "a")
+	at := bytes.Index(z, []byte(descriptorSignature))
+	end := len(z) - endSize
+	short := slices.Delete(slices.Clone(z), at, at+4)
+	binary.LittleEndian.PutUint32(short[end-4+16:], binary.LittleEndian.Uint32(z[end+16:])-4)
+	if p, err := read(short, Limits{}); err != nil || len(p.Files) != 1 {
+		t.Error(err)
+	}
+	z[at+4] ^= 1
+	if _, err := read(z, Limits{}); err == nil || !strings.Contains(err.Error(), "contradict") {
+		t.Error(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"bytes"
+	"encoding/asn1"
 	"errors"
 	"slices"
 	"testing"
@@ -116,6 +117,16 @@ func FuzzVerify(f *testing.F) {
 		}
 		got.VerifyChain(time.Now(), root)
 	})
+}
+
+// TestLengths holds our lengths against encoding/asn1's.
+func TestLengths(t *testing.T) {
+	for _, n := range []int{0, 127, 128, 255, 256, 65535, 65536, MaxSignatureSize} {
+		want := must(asn1.Marshal(asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: make([]byte, n)}))
+		if got := asSet(make([]byte, n)); !bytes.Equal(got, want) {
+			t.Errorf("%d bytes begin with %x, not %x", n, got[:4], want[:4])
+		}
+	}
 }
 
 // FuzzElement compares the reader of single values with itself: what it takes

@@ -85,6 +85,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"attached":                  {spec{signer: rsa, attached: true}, ErrMalformed, "-nodetach"},
 		"several signers":           {spec{signer: rsa, signers: 2}, ErrMalformed, "several signers"},
 		"without its certificate":   {spec{signer: rsa, certificates: [][]byte{ec.Certificate.Raw}}, ErrNoCertificate, "1 certificates"},
+		"another key identifier":    {spec{signer: rsa, keyID: true, certificates: [][]byte{ec.Certificate.Raw}}, ErrNoCertificate, ""},
 		"no certificates":           {spec{signer: rsa, certificates: [][]byte{}}, ErrNoCertificate, ""},
 		"too many certificates":     {spec{signer: rsa, certificates: many}, ErrMalformed, "more than 16"},
 		"broken certificate":        {spec{signer: rsa, certificates: [][]byte{der(tagSequence, []byte{2, 1, 1})}}, ErrMalformed, "certificates: number 1"},
