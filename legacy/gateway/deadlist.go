@@ -31,7 +31,10 @@ type deadList struct {
 	db  *bolt.DB
 	log *slog.Logger
 
-	mu      sync.Mutex
+	// writing is held from taking what waits until it is written, so that whoever
+	// reads the list waits for it.
+	writing sync.Mutex
+	mu      sync.Mutex // guards what follows
 	waiting map[listKey]time.Time
 	wake    chan struct{}
 	done    chan struct{}
@@ -79,6 +82,8 @@ func (l *deadList) run() {
 
 // flush writes what is waiting and says whether there may be more.
 func (l *deadList) flush() bool {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
 	waiting, closed := l.waiting, l.closed
 	l.waiting = map[listKey]time.Time{}
