@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"strconv"
 
 	"golang.org/x/net/http2"
@@ -232,14 +233,16 @@ func (c *conn) uniqueFor(st *stream) string {
 }
 
 // appendUUID makes a random UUID (version 4) from the connection's sequence.
-func (c *conn) appendUUID(b []byte, upper bool) []byte {
+func (c *conn) appendUUID(b []byte, upper bool) []byte { return appendUUID(b, c.rng, upper) }
+
+func appendUUID(b []byte, rng *rand.Rand, upper bool) []byte {
 	digits := "0123456789abcdef"
 	if upper {
 		digits = "0123456789ABCDEF"
 	}
 	var raw [16]byte
-	binary.NativeEndian.PutUint64(raw[:8], c.rng.Uint64())
-	binary.NativeEndian.PutUint64(raw[8:], c.rng.Uint64())
+	binary.NativeEndian.PutUint64(raw[:8], rng.Uint64())
+	binary.NativeEndian.PutUint64(raw[8:], rng.Uint64())
 	raw[6] = raw[6]&0x0f | 0x40
 	raw[8] = raw[8]&0x3f | 0x80
 	for i, x := range raw {

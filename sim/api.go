@@ -53,6 +53,9 @@ const (
 //	PUT    /sim/v1/faults                  replace all
 //	DELETE /sim/v1/faults                  remove all
 //	DELETE /sim/v1/faults/{id}             remove one
+//	GET    /sim/v1/feedback                what waits at the feedback service
+//	POST   /sim/v1/feedback                add a dead device token without a push
+//	DELETE /sim/v1/feedback                forget all
 //	GET    /sim/v1/stats                   counts
 //	GET    /sim/v1/connections             open connections
 //	GET    /sim/v1/clock, PUT              the offset of the server's clock
@@ -89,13 +92,16 @@ func (s *Server) Handler() http.Handler {
 	route("PUT /sim/v1/faults", s.apiSetFaults)
 	route("DELETE /sim/v1/faults", s.apiClearFaults)
 	route("DELETE /sim/v1/faults/{id}", s.apiRemoveFault)
+	route("GET /sim/v1/feedback", s.apiFeedback)
+	route("POST /sim/v1/feedback", s.apiAddFeedback)
+	route("DELETE /sim/v1/feedback", s.apiClearFeedback)
 	route("GET /sim/v1/stats", s.apiStats)
 	route("GET /sim/v1/connections", s.apiConnections)
 	route("GET /sim/v1/clock", s.apiClock)
 	route("PUT /sim/v1/clock", s.apiSetClock)
 	// Without these two, the multiplexer would answer in plain text.
 	known := map[string]bool{}
-	for _, p := range []string{"info", "pushes", "devices", "channels", "activities", "faults", "stats", "connections", "clock"} {
+	for _, p := range []string{"info", "pushes", "devices", "channels", "activities", "faults", "feedback", "stats", "connections", "clock"} {
 		known[p] = true
 	}
 	route("/", func(r *http.Request) (any, error) {

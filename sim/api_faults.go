@@ -18,10 +18,11 @@ type faultJSON struct {
 	ID   string    `json:"id,omitempty"`
 	Kind FaultKind `json:"kind"`
 
-	DeviceToken string `json:"device_token,omitempty"`
-	ChannelID   string `json:"channel_id,omitempty"`
-	Topic       string `json:"topic,omitempty"`
-	Connection  uint64 `json:"connection,omitempty"`
+	DeviceToken string   `json:"device_token,omitempty"`
+	ChannelID   string   `json:"channel_id,omitempty"`
+	Topic       string   `json:"topic,omitempty"`
+	Connection  uint64   `json:"connection,omitempty"`
+	Protocol    Protocol `json:"protocol,omitempty"`
 
 	PerConnection bool         `json:"per_connection,omitempty"`
 	After         int          `json:"after,omitempty"`
@@ -51,6 +52,9 @@ type faultJSON struct {
 	Errors       int             `json:"errors,omitempty"`
 	Padding      uint8           `json:"padding,omitempty"`
 	Trailers     [][2]string     `json:"trailers,omitempty"`
+	BinaryStatus *uint8          `json:"binary_status,omitempty"`
+	Identifier   *uint32         `json:"identifier,omitempty"`
+	Bytes        int             `json:"bytes,omitempty"`
 
 	// Fired is in answers only.
 	Fired *int `json:"fired,omitempty"`
@@ -94,7 +98,8 @@ func (j *faultJSON) fault() (Fault, error) {
 		Status: j.Status, Reason: j.Reason, Timestamp: j.Timestamp, RetryAfter: j.RetryAfter,
 		LastStream: j.LastStream, Debug: j.Debug, Double: j.Double, Processed: j.Processed,
 		RestoreAfter: time.Duration(j.RestoreAfter), Skew: time.Duration(j.Skew), Errors: j.Errors,
-		Padding: j.Padding, Trailers: j.Trailers,
+		Padding: j.Padding, Trailers: j.Trailers, Protocol: j.Protocol,
+		BinaryStatus: j.BinaryStatus, Identifier: j.Identifier, Bytes: j.Bytes,
 	}
 	if j.Settings != nil {
 		f.Settings = *j.Settings
@@ -112,7 +117,8 @@ func faultToJSON(f Fault) faultJSON {
 		Status: f.Status, Reason: f.Reason, Timestamp: f.Timestamp, RetryAfter: f.RetryAfter,
 		LastStream: f.LastStream, Debug: f.Debug, Double: f.Double, Processed: f.Processed,
 		RestoreAfter: jsonDuration(f.RestoreAfter), Skew: jsonDuration(f.Skew), Errors: f.Errors,
-		Padding: f.Padding, Trailers: f.Trailers, Fired: new(f.Fired),
+		Padding: f.Padding, Trailers: f.Trailers, Fired: new(f.Fired), Protocol: f.Protocol,
+		BinaryStatus: f.BinaryStatus, Identifier: f.Identifier, Bytes: f.Bytes,
 	}
 	if f.Settings != (SettingsChange{}) {
 		j.Settings = &f.Settings

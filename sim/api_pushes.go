@@ -13,7 +13,7 @@ import (
 // apiPushes lists pushes, oldest first. With wait it answers as soon as one
 // matches, or with an empty list when the time is over.
 func (s *Server) apiPushes(r *http.Request) (any, error) {
-	q := readQuery(r, "device_token", "channel_id", "topic", "collapse_id", "push_type", "apns_id", "outcome", "after", "limit", "wait")
+	q := readQuery(r, "device_token", "channel_id", "topic", "collapse_id", "push_type", "apns_id", "protocol", "outcome", "after", "limit", "wait")
 	f := Filter{
 		DeviceToken: q.values.Get("device_token"),
 		ChannelID:   q.values.Get("channel_id"),
@@ -21,11 +21,15 @@ func (s *Server) apiPushes(r *http.Request) (any, error) {
 		CollapseID:  q.values.Get("collapse_id"),
 		PushType:    q.values.Get("push_type"),
 		ID:          q.values.Get("apns_id"),
+		Protocol:    Protocol(q.values.Get("protocol")),
 		Outcome:     Outcome(q.values.Get("outcome")),
 		After:       q.number("after", 0, math.MaxUint64),
 	}
 	if o := f.Outcome; o != "" && !slices.Contains([]Outcome{Accepted, Rejected, AcceptedUnanswered, NotProcessed}, o) {
 		q.err = problem(http.StatusBadRequest, "outcome must be %s, %s, %s or %s", Accepted, Rejected, AcceptedUnanswered, NotProcessed)
+	}
+	if p := f.Protocol; p != "" && p != ProtocolHTTP2 && p != ProtocolBinary {
+		q.err = problem(http.StatusBadRequest, "protocol must be %s or %s", ProtocolHTTP2, ProtocolBinary)
 	}
 	limit := int(q.number("limit", defaultListed, maxListed))
 	wait := q.duration("wait", maxWait)
@@ -85,6 +89,8 @@ func (s *Server) apiInfo(*http.Request) (any, error) {
 	}
 	return map[string]any{
 		"endpoint":      s.Endpoint(),
+		"binary":        s.BinaryEndpoint(),
+		"feedback":      s.FeedbackEndpoint(),
 		"environment":   s.cfg.Environment,
 		"ca_pem":        string(s.caPEM),
 		"keys":          keys,

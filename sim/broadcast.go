@@ -28,7 +28,7 @@ func (c *conn) judgeBroadcast(st *stream, j *judged) verdict {
 	a.now = j.now
 	if !c.srv.cfg.Lean {
 		a.note = Notification{
-			ID: c.idFor(st), Topic: strings.Clone(j.bundleID), PushType: string(proto.PushTypeLiveActivity),
+			ID: c.idFor(st), Protocol: ProtocolHTTP2, Topic: strings.Clone(j.bundleID), PushType: string(proto.PushTypeLiveActivity),
 			ChannelID: j.req.get(fieldChannelID), Time: j.now, Payload: append(Payload(nil), j.body...),
 		}
 	}

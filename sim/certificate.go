@@ -87,10 +87,14 @@ func (c *clientCertificate) problem(env Environment, now time.Time) proto.Reason
 	switch {
 	case len(c.topics) == 0, now.Before(c.notBefore), now.After(c.notAfter):
 		return proto.ReasonBadCertificate
-	case env == Sandbox && !c.sandbox, env == Production && !c.production:
+	case !c.worksIn(env):
 		return proto.ReasonBadCertificateEnvironment
 	}
 	return ""
+}
+
+func (c *clientCertificate) worksIn(env Environment) bool {
+	return env == Sandbox && c.sandbox || env == Production && c.production
 }
 
 // topicFor returns the topic of a request on this connection, or the reason

@@ -73,7 +73,7 @@ func (c *conn) judge(st *stream, skew time.Duration) (verdict, *judged) {
 	a.deviceToken, a.topic, a.now = j.deviceToken, j.topic, j.now
 	if !c.srv.cfg.Lean {
 		a.note = Notification{
-			ID: c.idFor(st), Topic: j.topic, PushType: j.req.get(fieldPushType),
+			ID: c.idFor(st), Protocol: ProtocolHTTP2, Topic: j.topic, PushType: j.req.get(fieldPushType),
 			CollapseID: j.req.get(fieldCollapseID), Time: j.now, Payload: append(Payload(nil), j.body...),
 		}
 	}

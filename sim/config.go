@@ -151,6 +151,9 @@ type Config struct {
 	// with ENHANCE_YOUR_CALM. Default 20,000, plus one for each request answered.
 	MaxControlFrames int
 
+	// Binary is for the ports of the binary protocol, if they are started.
+	Binary BinaryConfig
+
 	// Guesses chooses where Apple's behaviour is not known.
 	Guesses Guesses
 
@@ -271,6 +274,8 @@ type Guesses struct {
 	// MinDeviceTokenBytes is the shortest device token taken for well-formed, in
 	// bytes (two digits each). Default 32. Devices added by hand may be shorter.
 	MinDeviceTokenBytes int
+	// Binary is what is guessed about the binary protocol.
+	Binary BinaryGuesses
 }
 
 const (
@@ -318,7 +323,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Devices = NewDevices()
 	}
 
-	var errs []error
+	errs := []error{c.binaryDefaults()}
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("sim: "+format, args...)) }
 	if c.Environment != Sandbox && c.Environment != Production {
 		bad("Environment is %q; it must be %q or %q", c.Environment, Sandbox, Production)

@@ -93,7 +93,6 @@ type conn struct {
 	sendWindow  int64
 	peerWindow  int64 // initial window of streams towards the peer
 	peerFrame   int
-	noUpdates   bool // fault: never send WINDOW_UPDATE
 
 	// Identity.
 	pt                 *providerToken
@@ -155,7 +154,7 @@ func newConn(s *Server, nc net.Conn, id uint64) *conn {
 func (c *conn) serve() {
 	defer c.finish()
 	c.mu.Lock()
-	c.faults = c.srv.faults.forConn(c)
+	c.faults = c.srv.faults.forConn(c.id, ProtocolHTTP2, c.rng)
 	c.mu.Unlock()
 	if !c.handshake() {
 		return

@@ -254,7 +254,7 @@ func (c *conn) onData(f *http2.DataFrame) {
 		c.fail(http2.ErrCodeFlowControl, "connection window exceeded")
 		return
 	}
-	if c.recvUnsent += n; c.recvUnsent >= int64(c.srv.cfg.ConnectionWindow)/2 && !c.noUpdates {
+	if c.recvUnsent += n; c.recvUnsent >= int64(c.srv.cfg.ConnectionWindow)/2 && !c.faults.noUpdates {
 		c.fr.WriteWindowUpdate(0, uint32(c.recvUnsent))
 		c.recvWindow += c.recvUnsent
 		c.recvUnsent = 0
@@ -289,7 +289,7 @@ func (c *conn) onData(f *http2.DataFrame) {
 		c.answer(st, answer{verdict: refuse(proto.ReasonPayloadTooLarge)}, false)
 		return
 	}
-	if st.unsent += n; st.unsent >= max(1, c.localWindow/2) && !c.noUpdates {
+	if st.unsent += n; st.unsent >= max(1, c.localWindow/2) && !c.faults.noUpdates {
 		c.fr.WriteWindowUpdate(st.id, uint32(st.unsent))
 		st.recvWindow += st.unsent
 		st.unsent = 0

@@ -59,6 +59,7 @@ type Device struct {
 // Notification is a push as a device got it.
 type Notification struct {
 	ID         string    `json:"apns_id"`
+	Protocol   Protocol  `json:"protocol,omitempty"` // it was sent over
 	Topic      string    `json:"topic"`
 	PushType   string    `json:"push_type,omitempty"`
 	CollapseID string    `json:"collapse_id,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +103,9 @@ type Fault struct {
 	ChannelID   string
 	Topic       string // bundle identifier, of broadcasts and channel management
 	Connection  uint64 // number of the connection, from 1
+	// Protocol is the one that the fault is for; empty means all that have its
+	// kind.
+	Protocol Protocol
 
 	// Counting, over the requests (or connections) that were selected.
 	//
@@ -131,7 +135,8 @@ type Fault struct {
 
 	// What it does; each kind says which it uses.
 	//
-	// Delay and Jitter are for delay and slow_settings.
+	// Delay and Jitter are for delay, slow_settings, and the binary protocol's
+	// delay_packet, slow_reading and slow_feedback.
 	Delay, Jitter time.Duration
 	// Code of RST_STREAM (default INTERNAL_ERROR) or GOAWAY (default NO_ERROR).
 	Code *http2.ErrCode
@@ -151,8 +156,8 @@ type Fault struct {
 	// Double sends a second GOAWAY without debug data.
 	Double bool
 	// Processed handles the push first and then keeps the answer back: for
-	// silence, reset_stream, close, reset_connection and half_open. By default the
-	// push is not processed.
+	// silence, reset_stream, close, reset_connection, half_open and error_packet.
+	// By default the push is not processed.
 	Processed bool
 	Settings  SettingsChange
 	// RestoreAfter takes the change of settings back.
@@ -161,6 +166,12 @@ type Fault struct {
 	Errors       int
 	Padding      uint8
 	Trailers     [][2]string
+	// BinaryStatus of error_packet.
+	BinaryStatus *uint8
+	// Identifier of error_packet and packet_identifier.
+	Identifier *uint32
+	// Bytes are for cut_packet, cut_feedback and slow_reading.
+	Bytes int
 
 	// Fired is how often it has fired; filled in by Faults.
 	Fired int
@@ -169,17 +180,19 @@ type Fault struct {
 var connectionKinds = []FaultKind{
 	FaultRefuseConnection, FaultStallHandshake, FaultRejectCertificate,
 	FaultSlowSettings, FaultNoWindowUpdates, FaultInitialSettings, FaultErrorLimit,
+	FaultSlowReading, FaultSlowFeedback, FaultCutFeedback,
 }
 
 var requestKinds = []FaultKind{
 	FaultDelay, FaultSilence, FaultResetStream, FaultAnswer, FaultGoAway, FaultClose,
 	FaultResetConnection, FaultHalfOpen, FaultSettings, FaultClockSkew,
 	FaultInformational, FaultTrailers, FaultPadding, FaultContinuation, FaultRetryAfter,
+	FaultErrorPacket,
 }
 
 var (
-	nowKinds       = []FaultKind{FaultGoAway, FaultClose, FaultResetConnection, FaultHalfOpen, FaultSettings}
-	processedKinds = []FaultKind{FaultSilence, FaultResetStream, FaultClose, FaultResetConnection, FaultHalfOpen}
+	nowKinds       = []FaultKind{FaultGoAway, FaultClose, FaultResetConnection, FaultHalfOpen, FaultSettings, FaultErrorPacket}
+	processedKinds = []FaultKind{FaultSilence, FaultResetStream, FaultClose, FaultResetConnection, FaultHalfOpen, FaultErrorPacket}
 	headersKinds   = []FaultKind{FaultSilence, FaultResetStream, FaultGoAway, FaultClose, FaultResetConnection, FaultHalfOpen}
 )
 
@@ -189,8 +202,8 @@ const maxFaults = 1000
 // validate fills defaults in and says what makes no sense.
 func (f *Fault) validate() error {
 	isConn := slices.Contains(connectionKinds, f.Kind)
-	if !isConn && !slices.Contains(requestKinds, f.Kind) {
-		return fmt.Errorf("kind is %q; it must be one of %v", f.Kind, append(slices.Clone(connectionKinds), requestKinds...))
+	if !slices.Contains(FaultKinds(), f.Kind) {
+		return fmt.Errorf("kind is %q; it must be one of %v", f.Kind, FaultKinds())
 	}
 	f.DeviceToken = strings.ToLower(f.DeviceToken)
 	var errs []error
@@ -199,7 +212,7 @@ func (f *Fault) validate() error {
 			errs = append(errs, errors.New(text))
 		}
 	}
-	bad(f.After < 0 || f.Nth < 0 || f.Every < 0 || f.Burst < 0 || f.Count < 0 || f.Errors < 0, "after, nth, every, burst, count and errors cannot be negative")
+	bad(f.After < 0 || f.Nth < 0 || f.Every < 0 || f.Burst < 0 || f.Count < 0 || f.Errors < 0 || f.Bytes < 0, "after, nth, every, burst, count, errors and bytes cannot be negative")
 	bad(f.Nth > 0 && f.Every > 0, "nth and every exclude each other")
 	bad(f.Burst > 0 && f.Nth == 0 && f.Every == 0, "burst needs nth or every")
 	bad(f.Probability < 0 || f.Probability > 1, "probability must lie between 0 and 1")
@@ -209,6 +222,7 @@ func (f *Fault) validate() error {
 	bad(f.OnHeaders && !slices.Contains(headersKinds, f.Kind), fmt.Sprintf("on_headers is possible for %v", headersKinds))
 	bad(f.Processed && !slices.Contains(processedKinds, f.Kind), fmt.Sprintf("processed is possible for %v", processedKinds))
 	bad(f.OnHeaders && f.Processed, "on_headers fires before the body, so the push cannot be processed")
+	f.validateBinary(bad)
 	switch f.Kind {
 	case FaultDelay:
 		bad(f.Delay == 0 && f.Jitter == 0, "delay needs delay or jitter")
@@ -247,7 +261,7 @@ func (f *Fault) validate() error {
 // activeFault is a fault and its counting.
 type activeFault struct {
 	Fault
-	isConn bool
+	hits   faultTarget
 	added  time.Time
 	seen   int
 	left   int // of a burst
@@ -282,7 +296,7 @@ func (s *Server) AddFault(f Fault) (string, error) {
 	f.ID, f.Fired = "f"+strconv.Itoa(set.next), 0
 	if !f.Now {
 		set.list = append(set.list, &activeFault{
-			Fault: f, isConn: slices.Contains(connectionKinds, f.Kind),
+			Fault: f, hits: f.target(),
 			added: time.Now(), perCon: map[uint64]*faultCount{},
 		})
 		set.refresh()
@@ -290,7 +304,12 @@ func (s *Server) AddFault(f Fault) (string, error) {
 	set.mu.Unlock()
 	if f.Now {
 		for _, c := range s.open() {
-			if f.Connection == 0 || f.Connection == c.id {
+			if (f.Connection == 0 || f.Connection == c.id) && f.plays(ProtocolHTTP2) {
+				c.playNow(&f)
+			}
+		}
+		for _, c := range s.openBinary() {
+			if (f.Connection == 0 || f.Connection == c.id) && f.plays(ProtocolBinary) {
 				c.playNow(&f)
 			}
 		}
@@ -347,24 +366,24 @@ func (s *Server) ClearFaults() {
 }
 
 func (set *faultSet) refresh() {
-	set.busy.Store(slices.ContainsFunc(set.list, func(f *activeFault) bool { return !f.isConn }))
+	set.busy.Store(slices.ContainsFunc(set.list, func(f *activeFault) bool { return f.hits != hitsConnections }))
 }
 
 // fires counts one selected request or connection and says whether the fault
 // hits it.
-func (f *activeFault) fires(c *conn) bool {
+func (f *activeFault) fires(connection uint64, rng *rand.Rand) bool {
 	if f.For > 0 && time.Since(f.added) >= f.For || f.Count > 0 && f.fired >= f.Count {
 		return false
 	}
 	n := faultCount{f.seen, f.left}
-	own := f.perCon[c.id]
+	own := f.perCon[connection]
 	if f.PerConnection {
 		if own == nil {
 			if len(f.perCon) > 4096 { // connections long gone
 				clear(f.perCon)
 			}
 			own = &faultCount{}
-			f.perCon[c.id] = own
+			f.perCon[connection] = own
 		}
 		n = *own
 	}
@@ -388,7 +407,7 @@ func (f *activeFault) fires(c *conn) bool {
 		f.seen, f.left = n.seen, n.left
 	}
 	if hit && f.Probability > 0 {
-		hit = c.rng.Float64() < f.Probability
+		hit = rng.Float64() < f.Probability
 	}
 	if hit {
 		f.fired++
@@ -396,5 +415,6 @@ func (f *activeFault) fires(c *conn) bool {
 	return hit
 }
 
-// FaultKinds returns all kinds of faults, those of connections first.
-func FaultKinds() []FaultKind { return append(slices.Clone(connectionKinds), requestKinds...) }
+// FaultKinds returns all kinds of faults: those of connections, those of requests
+// and notifications, those of error packets.
+func FaultKinds() []FaultKind { return slices.Concat(connectionKinds, requestKinds, packetKinds) }

@@ -17,15 +17,19 @@ type connFaults struct {
 	rejectCertificate bool
 	slowSettings      time.Duration
 	errorLimit        int
+	noUpdates         bool
+	slowReading       *slowReading   // binary protocol
+	feedback          feedbackFaults // feedback service
 	settings          SettingsChange // into the first SETTINGS
 }
 
-// forConn draws the faults of a new connection. The caller holds its lock.
-func (set *faultSet) forConn(c *conn) (cf connFaults) {
+// forConn draws the faults of a new connection, whose rng nobody else may use
+// meanwhile.
+func (set *faultSet) forConn(id uint64, p Protocol, rng *rand.Rand) (cf connFaults) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	for _, f := range set.list {
-		if !f.isConn || f.Connection != 0 && f.Connection != c.id || !f.fires(c) {
+		if f.hits != hitsConnections || !f.plays(p) || f.Connection != 0 && f.Connection != id || !f.fires(id, rng) {
 			continue
 		}
 		switch f.Kind {
@@ -36,13 +40,19 @@ func (set *faultSet) forConn(c *conn) (cf connFaults) {
 		case FaultRejectCertificate:
 			cf.rejectCertificate = true
 		case FaultSlowSettings:
-			cf.slowSettings = f.Delay + jitter(c.rng, f.Jitter)
+			cf.slowSettings = f.Delay + jitter(rng, f.Jitter)
 		case FaultNoWindowUpdates:
-			c.noUpdates = true
+			cf.noUpdates = true
 		case FaultInitialSettings:
 			cf.settings = f.Settings
 		case FaultErrorLimit:
 			cf.errorLimit = f.Errors
+		case FaultSlowReading:
+			cf.slowReading = &slowReading{f.Bytes, f.Delay + jitter(rng, f.Jitter)}
+		case FaultSlowFeedback:
+			cf.feedback.delay = f.Delay + jitter(rng, f.Jitter)
+		case FaultCutFeedback:
+			cf.feedback.cut, cf.feedback.bytes = true, f.Bytes
 		}
 	}
 	return cf
@@ -62,12 +72,12 @@ func (set *faultSet) matching(c *conn, st *stream, onHeaders bool) []*Fault {
 	defer set.mu.Unlock()
 	var hit []*Fault
 	for _, f := range set.list {
-		if f.isConn || f.OnHeaders != onHeaders ||
+		if f.hits != hitsRequests || !f.plays(ProtocolHTTP2) || f.OnHeaders != onHeaders ||
 			f.Connection != 0 && f.Connection != c.id ||
 			f.Topic != "" && f.Topic != st.topic() ||
 			f.ChannelID != "" && f.ChannelID != st.req.get(fieldChannelID) ||
 			f.DeviceToken != "" && !strings.EqualFold(f.DeviceToken, strings.TrimPrefix(st.req.get(fieldPath), proto.PathDevice)) ||
-			!f.fires(c) {
+			!f.fires(c.id, c.rng) {
 			continue
 		}
 		hit = append(hit, &f.Fault)

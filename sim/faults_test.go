@@ -400,6 +400,9 @@ func TestEveryFault(t *testing.T) {
 			})
 		})
 	}
+	for _, c := range oldCases {
+		shown[c.fault.Kind] = true
+	}
 	for _, kind := range sim.FaultKinds() {
 		if !shown[kind] {
 			t.Errorf("%s is shown by no test", kind)

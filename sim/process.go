@@ -28,6 +28,9 @@ func (c *conn) process(st *stream, p plan) {
 		v, _ = c.judge(st, p.skew)
 	}
 	st.judged = true
+	if v.reason == proto.ReasonUnregistered && c.srv.cfg.Guesses.Binary.FeedbackFromHTTP2 && p.forced == nil {
+		c.srv.binary.feedback.add(c.scratch.topic, feedbackEntry{c.scratch.deviceToken, time.UnixMilli(v.timestamp)})
+	}
 	switch {
 	case v.goAway:
 		c.record(st, NotProcessed, v, p.fault)
@@ -117,7 +120,7 @@ func (c *conn) record(st *stream, outcome Outcome, v verdict, fault string) {
 	r := &st.req
 	now := c.ruleNow()
 	p := Push{
-		Time: now, Connection: c.id, Stream: st.id,
+		Time: now, Connection: c.id, Protocol: ProtocolHTTP2, Stream: st.id,
 		Topic:      r.get(fieldTopic),
 		ChannelID:  r.get(fieldChannelID),
 		Reached:    st.reached,

@@ -20,7 +20,7 @@ const (
 	FateUnknown   Fate = ""          // not tracked (lean, or too many devices)
 	FateShown     Fate = "shown"     // in the device's inbox
 	FateStored    Fate = "stored"    // the device is offline
-	FateDiscarded Fate = "discarded" // expired, or offline with expiration 0
+	FateDiscarded Fate = "discarded" // expired, offline with expiration 0, or gone (binary protocol)
 )
 
 // Outcome is what the server did with a push.
@@ -28,7 +28,8 @@ type Outcome string
 
 // Outcomes. "Processed" ones are those after which a resend would be a duplicate.
 const (
-	// Accepted: processed, and answered 200 (if the answer arrived).
+	// Accepted: processed, and answered 200 (if the answer arrived); over the
+	// binary protocol, processed.
 	Accepted Outcome = "accepted"
 	// Rejected: answered with a reason.
 	Rejected Outcome = "rejected"
@@ -69,7 +70,11 @@ type Push struct {
 	Time     time.Time `json:"time"`
 	// Connection counts accepted connections from 1.
 	Connection uint64 `json:"connection"`
-	Stream     uint32 `json:"stream"`
+	// Protocol it came over. Stream, PushType, CollapseID, UniqueID, Header and
+	// Status are HTTP/2's, Binary is the binary protocol's; there Reason is the
+	// word that HTTP/2 has for the same trouble.
+	Protocol Protocol `json:"protocol"`
+	Stream   uint32   `json:"stream"`
 
 	// DeviceToken is empty for broadcasts, which have a ChannelID instead and the
 	// bundle identifier as Topic.
@@ -89,6 +94,7 @@ type Push struct {
 	// Header has every field in the order received, without authorization.
 	Header  [][2]string `json:"header"`
 	Payload Payload     `json:"payload"`
+	Binary  *BinaryPush `json:"binary,omitempty"`
 
 	Credential Credential   `json:"credential"`
 	Outcome    Outcome      `json:"outcome"`
@@ -116,6 +122,7 @@ type Filter struct {
 	CollapseID  string
 	PushType    string
 	ID          string
+	Protocol    Protocol
 	Outcome     Outcome
 	// After matches pushes whose Sequence is larger.
 	After uint64
@@ -129,6 +136,7 @@ func (f *Filter) match(p *Push) bool {
 		(f.CollapseID == "" || f.CollapseID == p.CollapseID) &&
 		(f.PushType == "" || f.PushType == p.PushType) &&
 		(f.ID == "" || strings.EqualFold(f.ID, p.ID)) &&
+		(f.Protocol == "" || f.Protocol == p.Protocol) &&
 		(f.Outcome == "" || f.Outcome == p.Outcome)
 }
 

@@ -45,6 +45,7 @@ type Server struct {
 	draining  bool
 	closed    bool
 	wg        sync.WaitGroup
+	binary    binaryPorts
 }
 
 // New checks the configuration and makes a server with a certificate of its own.
@@ -62,6 +63,8 @@ func New(cfg Config) (*Server, error) {
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 	}
+	s.binary.conns = map[*binaryConn]struct{}{}
+	s.binary.feedback.limit = cfg.Binary.FeedbackLimit
 	if cfg.Guesses.AcceptEqualTimestamps {
 		s.devices.mu.Lock()
 		s.devices.acceptEqualTimestamps = true
@@ -84,6 +87,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sim: server certificate: %w", err)
 	}
+	s.binary.tls = s.binaryTLSConfig(false)
 	return s, nil
 }
 
@@ -98,12 +102,14 @@ func relate(keys map[string]*Key) {
 
 // Start listens on addr (such as "127.0.0.1:0") and serves in the background
 // until Close. It returns the address it got.
-func (s *Server) Start(addr string) (string, error) {
+func (s *Server) Start(addr string) (string, error) { return s.start(addr, ProtocolHTTP2) }
+
+func (s *Server) start(addr string, p Protocol) (string, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return "", fmt.Errorf("sim: %w", err)
 	}
-	if err := s.track(l, func() { s.wg.Go(func() { s.acceptLoop(l) }) }); err != nil {
+	if err := s.track(l, p, func() { s.wg.Go(func() { s.acceptLoop(l, p) }) }); err != nil {
 		l.Close()
 		return "", err
 	}
@@ -123,30 +129,37 @@ func (s *Server) ListenAndServe(addr string) error {
 // Serve accepts connections from l, which must be plain: the server speaks TLS
 // itself. It blocks until Close and then returns ErrServerClosed, or until l
 // fails. Several listeners may be served at once.
-func (s *Server) Serve(l net.Listener) error {
-	if err := s.track(l, func() {}); err != nil {
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, ProtocolHTTP2) }
+
+func (s *Server) serve(l net.Listener, p Protocol) error {
+	if err := s.track(l, p, func() {}); err != nil {
 		l.Close()
 		return err
 	}
-	return s.acceptLoop(l)
+	return s.acceptLoop(l, p)
 }
 
 // track notes a listener and runs start before Close can begin to wait.
-func (s *Server) track(l net.Listener, start func()) error {
+func (s *Server) track(l net.Listener, p Protocol, start func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.draining {
 		return ErrServerClosed
 	}
 	s.listeners[l] = struct{}{}
-	if s.endpoint == "" {
-		s.endpoint = l.Addr().String()
+	first := &s.endpoint
+	switch p {
+	case ProtocolBinary:
+		first = &s.binary.gateway
+	case ProtocolFeedback:
+		first = &s.binary.service
 	}
+	*first = cmp.Or(*first, l.Addr().String())
 	start()
 	return nil
 }
 
-func (s *Server) acceptLoop(l net.Listener) error {
+func (s *Server) acceptLoop(l net.Listener, p Protocol) error {
 	defer func() {
 		l.Close()
 		s.mu.Lock()
@@ -170,7 +183,11 @@ func (s *Server) acceptLoop(l net.Listener) error {
 			}
 			return fmt.Errorf("sim: accept: %w", err)
 		}
-		s.admit(nc)
+		if p == ProtocolHTTP2 {
+			s.admit(nc)
+		} else {
+			s.admitBinary(nc, p)
+		}
 	}
 }
 
@@ -226,12 +243,17 @@ func (s *Server) Close() error {
 	for _, c := range s.open() {
 		c.abort(false)
 	}
+	for _, c := range s.openBinary() {
+		c.abort(false)
+	}
 	s.wg.Wait()
 	return nil
 }
 
 // Shutdown says GOAWAY with reason Shutdown on every connection, lets running
-// streams finish and waits for that. When ctx ends first, it closes what is left
+// streams finish and waits for that. On connections of the binary protocol it
+// says status 10 with the last notification that was taken, and waits until the
+// clients have gone. When ctx ends first, it closes what is left
 // and returns the context's cause.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -250,6 +272,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		if !begun {
 			c.abort(false) // still shaking hands: nothing is lost
 		}
+	}
+	for _, c := range s.openBinary() {
+		c.leave()
 	}
 	done := make(chan struct{})
 	go func() { // ends with the connections, which the Close below guarantees

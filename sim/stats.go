@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -112,6 +114,9 @@ type Stats struct {
 	Duplicates uint64 `json:"duplicates"`
 	Recorded   int    `json:"recorded"`
 	Devices    int    `json:"devices"`
+	// Binary is for the binary protocol, whose connections and notifications are
+	// counted apart.
+	Binary BinaryStats `json:"binary"`
 }
 
 // Stats returns the counts so far.
@@ -125,6 +130,7 @@ func (s *Server) Stats() Stats {
 		c.mu.Unlock()
 	}
 	open := len(s.conns)
+	binary := s.binaryStats()
 	s.mu.Unlock()
 	st := Stats{
 		Connections: sum.Connections, ConnectionsOpen: open,
@@ -134,7 +140,7 @@ func (s *Server) Stats() Stats {
 		Processed: sum.Processed, NotProcessed: sum.NotProcessed, Unanswered: sum.Unanswered,
 		Refused: sum.Refused, ResetsSent: sum.ResetsSent, Cancelled: sum.Cancelled,
 		GoAways: sum.GoAways, Malformed: sum.Malformed, ProtocolErrors: sum.ProtocolErrors,
-		Devices: s.devices.Len(),
+		Devices: s.devices.Len(), Binary: binary,
 	}
 	maps.Copy(st.ByReason, sum.byReason)
 	if s.rec != nil {
@@ -145,9 +151,11 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
-// ConnectionInfo describes an open connection.
+// ConnectionInfo describes an open connection. Over the binary protocol, Requests
+// are notifications and the figures of streams are 0.
 type ConnectionInfo struct {
 	Connection uint64        `json:"connection"`
+	Protocol   Protocol      `json:"protocol"`
 	Remote     string        `json:"remote"`
 	Age        time.Duration `json:"age_ns"`
 	// Active streams now, and the limit announced last.
@@ -167,7 +175,7 @@ func (s *Server) Connections() []ConnectionInfo {
 	for _, c := range s.open() {
 		c.mu.Lock()
 		info := ConnectionInfo{
-			Connection: c.id, Remote: c.raw.RemoteAddr().String(), Age: time.Since(c.start),
+			Connection: c.id, Protocol: ProtocolHTTP2, Remote: c.raw.RemoteAddr().String(), Age: time.Since(c.start),
 			Active: c.active, MaxStreams: c.limit, Requests: c.count.Requests, GoingAway: c.goingAway,
 		}
 		if c.firstProviderToken != nil {
@@ -179,5 +187,9 @@ func (s *Server) Connections() []ConnectionInfo {
 		c.mu.Unlock()
 		list = append(list, info)
 	}
+	for _, c := range s.openBinary() {
+		list = append(list, c.info())
+	}
+	slices.SortFunc(list, func(a, b ConnectionInfo) int { return cmp.Compare(a.Connection, b.Connection) })
 	return list
 }

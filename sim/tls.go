@@ -54,6 +54,8 @@ func makeCertificate(hosts []string, now time.Time) (tls.Certificate, []byte, er
 			"localhost", proto.HostSandbox, proto.HostProduction, proto.HostSandboxAlias,
 			proto.HostBroadcastSandbox, proto.HostBroadcastProduction,
 			proto.HostManageSandbox, proto.HostManageProduction,
+			proto.HostBinaryGatewaySandbox, proto.HostBinaryGatewayProduction,
+			proto.HostBinaryFeedbackSandbox, proto.HostBinaryFeedbackProduction,
 		},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
