@@ -49,7 +49,9 @@ func (c *binaryConn) handle(n *binaryNote) error {
 		}
 	}
 	c.record(n, id, outcome, &v, fault, now)
-	c.last = n.identifier
+	if n.hasIdentifier {
+		c.last = n.identifier
+	}
 	if end != nil {
 		return c.disrupt(n, id, end, true)
 	}
