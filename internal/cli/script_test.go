@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,6 +57,8 @@ func TestMain(m *testing.M) {
 //	                         $NAME_server, $NAME_first, and the lines to paste
 //	                         $NAME_push and $NAME_verdict, are dev's
 //	stop NAME                sends SIGINT and expects exit code 0
+//	old NAME CA CERT [DEVICE]     sends over the binary protocol, or without DEVICE
+//	                         reads the feedback service
 //	api NAME METHOD PATH [BODY]   asks the test API; see the answer with stdout
 //	makekey FILE             makes a signing key
 //	makecert FILE CN DAYS    makes a self-signed certificate with its key
@@ -71,7 +74,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exitsCommand, "start": startCommand, "stop": stopCommand, "api": apiCommand,
+			"exits": exitsCommand, "start": startCommand, "stop": stopCommand, "api": apiCommand, "old": oldCommand,
 			"makekey": makeKeyCommand, "makecert": makeCertCommand, "mode": modeCommand,
 			"makesite": makeSiteCommand,
 		},
@@ -134,8 +137,13 @@ func startCommand(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	r := bufio.NewReader(out)
 	wanted := 2 // addresses
-	if args[1] == "serve" {
+	if args[1] == "serve" || slices.Contains(args, "--api=") {
 		wanted = 1
+	}
+	for _, flag := range []string{"--also-listen", "--binary", "--feedback"} {
+		if args[1] == "simulate" && slices.Contains(args, flag) {
+			wanted++
+		}
 	}
 	for wanted > 0 {
 		line, err := r.ReadString('\n')
@@ -176,9 +184,6 @@ func startCommand(ts *testscript.TestScript, _ bool, args []string) {
 			wanted = 0
 		default:
 			ts.Fatalf("not a ready line: %q", line)
-		}
-		if strings.HasPrefix(line, "ready apns") && strings.Contains(strings.Join(args, " "), "--api=") {
-			wanted = 0 // there is no test API
 		}
 	}
 	go func() {

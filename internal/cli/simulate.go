@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ const (
 
 type simulateFlags struct {
 	listen, api, caOut            string
+	binary, feedback              string
 	allowRemote, trustAnyKey      bool
 	key, keyID, team, environment string
 	topics, hosts, also           []string
@@ -45,6 +47,11 @@ script can wait for it:
 
   ready apns 127.0.0.1:2197
   ready api http://127.0.0.1:2198
+
+With --binary and --feedback it also serves the two ports of the binary protocol
+that Apple switched off in 2021, and prints "ready binary" and "ready feedback"
+with their addresses; 127.0.0.1:2195 and :2196 would be Apple's port numbers.
+Clients need a certificate there, whose subject names the app (UID).
 
 The test API below /sim/v1/ lists the pushes that came, waits for one, and
 scripts devices and faults. It asks nobody who they are, so it stays on loopback.
@@ -72,6 +79,8 @@ Port 0 takes a free port. SIGINT or SIGTERM ends the simulator.`,
 	flags.BoolVar(&f.knownOnly, "known-devices-only", false, "answer BadDeviceToken for devices that the test API did not add")
 	flags.DurationVar(&f.roundTrip, "round-trip", 0, "delay answers as if the network had this round-trip `TIME`, such as 50ms")
 	flags.StringArrayVar(&f.also, "also-listen", nil, "serve APNs on this `HOST:PORT` too, such as 127.0.0.1:2195 where channels are managed at Apple (repeatable)")
+	flags.StringVar(&f.binary, "binary", "", "serve the binary protocol of 2009 to 2021 on `HOST:PORT` (default off)")
+	flags.StringVar(&f.feedback, "feedback", "", "serve the feedback service of the binary protocol on `HOST:PORT` (default off)")
 	flags.IntVar(&f.channelLimit, "channel-limit", 0, "let an app have `N` broadcast channels (default 10000)")
 	flags.StringArrayVar(&f.noBroadcast, "no-broadcast", nil, "answer FeatureNotEnabled for channels of the app with this bundle `ID` (repeatable)")
 	flags.StringArrayVar(&f.hosts, "host", nil, "put this `NAME` or address into the certificate too (repeatable)")
@@ -99,10 +108,17 @@ func (f *simulateFlags) config() (sim.Config, error) {
 			return cfg, usage("--team: %s", inputProblem(err))
 		}
 	}
-	if host, _, err := net.SplitHostPort(f.listen); err != nil {
-		return cfg, usage("--listen has to be HOST:PORT: %w", err)
-	} else if host != "" && !net.ParseIP(host).IsUnspecified() {
-		cfg.Hosts = append(cfg.Hosts, host)
+	for _, l := range []struct{ flag, address string }{{"--listen", f.listen}, {"--binary", f.binary}, {"--feedback", f.feedback}} {
+		if l.address == "" && l.flag != "--listen" {
+			continue
+		}
+		host, _, err := net.SplitHostPort(l.address)
+		if err != nil {
+			return cfg, usage("%s has to be HOST:PORT: %w", l.flag, err)
+		}
+		if host != "" && !net.ParseIP(host).IsUnspecified() && !slices.Contains(cfg.Hosts, host) {
+			cfg.Hosts = append(cfg.Hosts, host)
+		}
 	}
 	switch {
 	case f.key != "":
@@ -149,6 +165,10 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 			return fmt.Errorf("--also-listen: %w", portHint(err))
 		}
 	}
+	old, err := f.startBinary(s.server)
+	if err != nil {
+		return err
+	}
 	if f.caOut != "" {
 		// It is a certificate without its key: anybody may read it.
 		if err := os.WriteFile(f.caOut, s.server.CAPEM(), 0o644); err != nil {
@@ -162,6 +182,9 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 	for _, address := range also {
 		a.ready("also", address)
 	}
+	for _, port := range old {
+		a.ready(port.what, port.address)
+	}
 	select {
 	case <-ctx.Done():
 		return nil
@@ -169,6 +192,27 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 		s.served <- err // stop waits for it too
 		return err
 	}
+}
+
+// port is one that was opened on request.
+type port struct{ what, address string }
+
+// startBinary opens the ports of the binary protocol that were asked for.
+func (f *simulateFlags) startBinary(server *sim.Server) (open []port, err error) {
+	for _, p := range []struct {
+		what, address string
+		start         func(string) (string, error)
+	}{{"binary", f.binary, server.StartBinary}, {"feedback", f.feedback, server.StartFeedback}} {
+		if p.address == "" {
+			continue
+		}
+		got, err := p.start(p.address)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", p.what, portHint(err))
+		}
+		open = append(open, port{p.what, got})
+	}
+	return open, nil
 }
 
 // ready prints the line that scripts wait for.
