@@ -143,6 +143,7 @@ func (c *binaryConn) read() error {
 			return err
 		}
 		c.in.buf = append(c.in.room()[:0], first[0])
+		return nil // it may be enough, if it is no command
 	}
 	if c.in.until.IsZero() {
 		c.in.until = time.Now().Add(c.srv.cfg.Binary.FrameTimeout)

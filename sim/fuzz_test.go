@@ -201,13 +201,15 @@ func FuzzTestAPI(f *testing.F) {
 		`{"kind":"settings","settings":{"max_streams":1},"restore_after":"1s","now":true}`,
 		`[{"kind":"answer","status":503,"probability":0.5}]`, `{"faults":[{"kind":"silence"}]}`,
 		`{"device_token":"abcd","state":"unregistered","since":"2021-01-01T00:00:00Z","throttle":{"limit":1,"per":"1s"}}`,
+		`{"kind":"error_packet","binary_status":10,"identifier":7,"processed":true,"protocol":"binary"}`,
+		`{"kind":"cut_packet","bytes":5}`, `{"topic":"a","device_token":"ab","time":"2021-01-01T00:00:00Z"}`,
 		`[{"device_token":"ab"}]`, `{"offset":"-2h"}`, `{"offset":null}`, `null`, `[]`, `{}`, ` `, `[[[`, `{"kind":1e999}`,
 	} {
 		f.Add(s)
 	}
 	routes := [][2]string{
 		{"POST", "/sim/v1/faults"}, {"PUT", "/sim/v1/faults"}, {"POST", "/sim/v1/devices"},
-		{"PUT", "/sim/v1/devices/abcd"}, {"PUT", "/sim/v1/clock"},
+		{"PUT", "/sim/v1/devices/abcd"}, {"PUT", "/sim/v1/clock"}, {"POST", "/sim/v1/feedback"},
 	}
 	s, err := New(Config{})
 	if err != nil {
@@ -227,5 +229,6 @@ func FuzzTestAPI(f *testing.F) {
 		}
 		s.ClearFaults()
 		s.devices.Clear()
+		s.ClearFeedback()
 	})
 }
