@@ -7,6 +7,7 @@
 //	push := apns.WaitForPush(t, sim.Filter{DeviceToken: apns.DeviceToken})
 //
 // [StartMem] does the same without a socket, for testing/synctest.
+// [Server.StartBinary] adds the ports of the binary protocol of 2009 to 2021.
 package apnstest
 
 import (

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"aviso.example/internal/memnet"
 )
 
 // BenchmarkLean measures the server alone: parsing, all checks and the answer,
@@ -120,3 +123,45 @@ func (*feed) Close() error                     { return nil }
 func (*feed) SetDeadline(time.Time) error      { return nil }
 func (*feed) SetReadDeadline(time.Time) error  { return nil }
 func (*feed) SetWriteDeadline(time.Time) error { return nil }
+
+// BenchmarkBinary measures the gateway of the binary protocol with TLS and a
+// client that only writes, both on this machine.
+func BenchmarkBinary(b *testing.B) {
+	for _, lean := range []bool{true, false} {
+		b.Run(map[bool]string{true: "lean", false: "recording"}[lean], func(b *testing.B) {
+			s, err := New(Config{Lean: lean, Certificate: anyCertificate})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			l := memnet.Listen("bench")
+			go s.ServeBinary(l)
+			raw, err := l.Dial(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			nc := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{topicCertificate(b)}})
+			frame := encodeNote(&binaryNote{
+				command: 2, deviceToken: make([]byte, 32), payload: bytes.Repeat([]byte("x"), 170),
+				hasIdentifier: true, identifier: 1, hasPriority: true, priority: 10,
+			})
+			const batch = 64
+			frames := bytes.Repeat(frame, batch)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(frame)))
+			b.ResetTimer()
+			for left := b.N; left > 0; left -= batch {
+				if _, err := nc.Write(frames[:len(frame)*min(batch, left)]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			nc.CloseWrite()
+			if _, err := io.ReadAll(nc); err != nil {
+				b.Fatal(err)
+			}
+			if st := s.Stats().Binary; st.Accepted != uint64(b.N) {
+				b.Fatalf("%+v", st)
+			}
+		})
+	}
+}

@@ -30,7 +30,7 @@ func (p *errorPacket) whole() bool { return p.missing == 0 && !p.reset }
 func (c *binaryConn) handle(n *binaryNote) error {
 	skew, end := c.srv.faults.forNote(c, n)
 	now := c.srv.now().Add(skew)
-	id := string(appendUUID(nil, c.rng, !c.srv.cfg.Guesses.LowercaseServerIDs))
+	id := c.makeID()
 	if end != nil && !end.Processed {
 		return c.disrupt(n, id, end, false)
 	}
@@ -62,8 +62,16 @@ func (c *binaryConn) handle(n *binaryNote) error {
 // begins.
 func (c *binaryConn) unparsable(n *binaryNote, err error) error {
 	v := binaryVerdict{status: proto.BinaryStatusProtocolError, why: err.Error()}
-	id := string(appendUUID(nil, c.rng, !c.srv.cfg.Guesses.LowercaseServerIDs))
-	return c.reject(n, id, &v, n.identifier, "")
+	return c.reject(n, c.makeID(), &v, n.identifier, "")
+}
+
+// makeID makes what takes the place of an apns-id, for the recorder and the
+// inbox: the protocol has none.
+func (c *binaryConn) makeID() string {
+	if c.srv.cfg.Lean {
+		return ""
+	}
+	return string(appendUUID(nil, c.rng, !c.srv.cfg.Guesses.LowercaseServerIDs))
 }
 
 // reject records a rejected notification, says so and ends the connection.

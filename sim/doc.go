@@ -16,6 +16,10 @@
 // does to the device can be read back: see Server.Activities, and Server.Subscribe
 // for devices that listen to a channel.
 //
+// The binary protocol that Apple switched off in 2021 has listeners of its own
+// (Server.StartBinary, Server.StartFeedback), for programs that still speak it:
+// the same devices, the same recorder, and error packets instead of answers.
+//
 // Go tests have it in one line with package apnstest.
 //
 // What is certain about Apple's behaviour, what is guessed (and can be chosen in
