@@ -128,22 +128,31 @@ func TestSimulatorFaults(t *testing.T) {
 		faults []sim.Fault
 		exact  bool // the packets are true and arrive
 	}{
-		"packets late":                {[]sim.Fault{{Kind: sim.FaultDelayPacket, Delay: 800 * time.Millisecond, Jitter: 2 * time.Second}}, true},
-		"reading slowly":              {[]sim.Fault{{Kind: sim.FaultSlowReading, Bytes: 4096, Delay: 5 * time.Millisecond}}, true},
-		"shutdown now and then":       {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(10)), Every: 150, Processed: true}}, true},
-		"shutdown before taking":      {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(10)), Every: 150, After: 1}}, true},
-		"trouble of the server":       {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(1)), Every: 70, Count: 3}, {Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(255)), Every: 90, Count: 3}}, true},
-		"connections refused":         {[]sim.Fault{{Kind: sim.FaultRefuseConnection, Probability: 0.3, Protocol: sim.ProtocolBinary}}, true},
-		"packets lost":                {[]sim.Fault{{Kind: sim.FaultCutPacket, Every: 3}}, false},
-		"packets cut":                 {[]sim.Fault{{Kind: sim.FaultCutPacket, Bytes: 5, Every: 3}}, false},
-		"resets instead":              {[]sim.Fault{{Kind: sim.FaultResetAfterPacket, Every: 2}}, false},
-		"identifier nobody gave":      {[]sim.Fault{{Kind: sim.FaultPacketIdentifier, Identifier: &identifier, Every: 3}}, false},
-		"identifier 0":                {[]sim.Fault{{Kind: sim.FaultPacketIdentifier, Identifier: &zero, Every: 3}}, false},
-		"closed without a word":       {[]sim.Fault{{Kind: sim.FaultClose, Every: 151}}, false},
-		"closed after taking it":      {[]sim.Fault{{Kind: sim.FaultClose, Every: 151, Processed: true}}, false},
-		"reset":                       {[]sim.Fault{{Kind: sim.FaultResetConnection, Every: 151}}, false},
-		"shutdown that names nobody":  {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(10)), Identifier: &identifier, Every: 151, After: 50}}, false},
-		"no errors, yet it hangs up":  {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(0)), Every: 151, Processed: true}}, true},
+		"packets late":               {[]sim.Fault{{Kind: sim.FaultDelayPacket, Delay: 800 * time.Millisecond, Jitter: 2 * time.Second}}, true},
+		"reading slowly":             {[]sim.Fault{{Kind: sim.FaultSlowReading, Bytes: 4096, Delay: 5 * time.Millisecond}}, true},
+		"shutdown now and then":      {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(10)), Every: 150, Processed: true}}, true},
+		"shutdown before taking":     {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(10)), Every: 150, After: 1}}, true},
+		"trouble of the server":      {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(1)), Every: 70, Count: 3}, {Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(255)), Every: 90, Count: 3}}, true},
+		"connections refused":        {[]sim.Fault{{Kind: sim.FaultRefuseConnection, Probability: 0.3, Protocol: sim.ProtocolBinary}}, true},
+		"packets lost":               {[]sim.Fault{{Kind: sim.FaultCutPacket, Every: 3}}, false},
+		"packets cut":                {[]sim.Fault{{Kind: sim.FaultCutPacket, Bytes: 5, Every: 3}}, false},
+		"resets instead":             {[]sim.Fault{{Kind: sim.FaultResetAfterPacket, Every: 2}}, false},
+		"identifier nobody gave":     {[]sim.Fault{{Kind: sim.FaultPacketIdentifier, Identifier: &identifier, Every: 3}}, false},
+		"identifier 0":               {[]sim.Fault{{Kind: sim.FaultPacketIdentifier, Identifier: &zero, Every: 3}}, false},
+		"closed without a word":      {[]sim.Fault{{Kind: sim.FaultClose, Every: 151}}, false},
+		"closed after taking it":     {[]sim.Fault{{Kind: sim.FaultClose, Every: 151, Processed: true}}, false},
+		"reset":                      {[]sim.Fault{{Kind: sim.FaultResetConnection, Every: 151}}, false},
+		"shutdown that names nobody": {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(10)), Identifier: &identifier, Every: 151, After: 50}}, false},
+		"no errors, yet it hangs up": {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(0)), Every: 151, Processed: true}}, true},
+		"everything at once": {[]sim.Fault{
+			{Kind: sim.FaultClose, Probability: 0.005}, {Kind: sim.FaultCutPacket, Probability: 0.3, Bytes: 2},
+			{Kind: sim.FaultDelayPacket, Probability: 0.5, Delay: time.Second, Jitter: time.Second},
+			{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(10)), Probability: 0.005, Processed: true},
+			{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(1)), Probability: 0.005},
+			{Kind: sim.FaultResetConnection, Probability: 0.003, Processed: true, Protocol: sim.ProtocolBinary},
+			{Kind: sim.FaultRefuseConnection, Probability: 0.2, Protocol: sim.ProtocolBinary},
+			{Kind: sim.FaultSlowReading, Probability: 0.2, Bytes: 4096, Delay: 3 * time.Millisecond},
+		}, false},
 		"a status nobody knows, once": {[]sim.Fault{{Kind: sim.FaultErrorPacket, BinaryStatus: new(uint8(9)), Nth: 55}}, true},
 	} {
 		for _, resend := range []bool{false, true} {
@@ -164,8 +173,12 @@ func TestSimulatorFaults(t *testing.T) {
 					} else {
 						wantHonest(t, apple, results, total, resend)
 					}
-					if fired := apple.Faults()[0].Fired; fired == 0 {
-						t.Error("the fault never fired")
+					fired := 0
+					for _, f := range apple.Faults() {
+						fired += f.Fired
+					}
+					if fired == 0 {
+						t.Error("no fault ever fired")
 					}
 				})
 			})
@@ -239,6 +252,24 @@ func TestSimulatorShutdown(t *testing.T) {
 			if r := results[i]; r.Outcome != apns.Accepted || a[i]+b[i] != 1 {
 				t.Errorf("%d: %v %v, taken %d and %d times", i, r.Outcome, r.Err, a[i], b[i])
 			}
+		}
+	})
+}
+
+// TestSimulatorThatForgets: a server that reads and forgets cannot be told from
+// one that takes everything. The protocol has no answer to that.
+func TestSimulatorThatForgets(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		apple := apnstest.StartMem(t)
+		client := clientOf(t, apple, apple.StartBinary(t), nil)
+		apple.AddFault(t, sim.Fault{Kind: sim.FaultHalfOpen, Nth: 31})
+		for i, r := range pushAll(t.Context(), client, 0, 100) {
+			if r.Outcome != apns.Accepted {
+				t.Errorf("%d: %v", i, r.Err)
+			}
+		}
+		if taken := tally(apple); len(taken) != 30 {
+			t.Errorf("%d were taken", len(taken))
 		}
 	})
 }

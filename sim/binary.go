@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -158,7 +159,12 @@ func (c *binaryConn) serve() error {
 		return c.tellFeedback()
 	}
 	defer c.in.release()
-	return c.readNotifications()
+	err := c.readNotifications()
+	switch err {
+	case io.EOF, errSilentClient, errSlowClient:
+		c.halfClose() // or TLS libraries report a truncated connection
+	}
+	return err
 }
 
 // handshake does TLS and learns who is there.

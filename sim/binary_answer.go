@@ -123,13 +123,14 @@ func (c *binaryConn) say(p errorPacket) error {
 	return errSaidGoodbye
 }
 
-// leaveInOrder closes without destroying what is on its way to the client.
-func (c *binaryConn) leaveInOrder() {
+// leaveInOrder ends the connection without destroying what is on its way to the
+// client, and reports whether the client has ended it in order too.
+func (c *binaryConn) leaveInOrder() bool {
 	c.mu.Lock()
 	c.ending = true
 	c.mu.Unlock()
 	c.halfClose()
-	c.drain(time.Now().Add(binaryLinger))
+	return c.drain(time.Now().Add(binaryLinger))
 }
 
 // disrupt does what a fault wants at this notification, which was taken or not.

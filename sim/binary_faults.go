@@ -83,10 +83,15 @@ func protocolsOf(kind FaultKind) []Protocol {
 	return []Protocol{ProtocolHTTP2}
 }
 
-// plays reports whether a fault is for a protocol.
-func (f *Fault) plays(p Protocol) bool {
-	return (f.Protocol == "" || f.Protocol == p) && slices.Contains(protocolsOf(f.Kind), p)
+// protocols are those that a fault plays on.
+func (f *Fault) protocols() []Protocol {
+	if f.Protocol != "" {
+		return []Protocol{f.Protocol} // validate has seen that it has the kind
+	}
+	return protocolsOf(f.Kind)
 }
+
+func (f *activeFault) plays(p Protocol) bool { return slices.Contains(f.on, p) }
 
 // validateBinary says what makes no sense in the fields of the binary protocol.
 func (f *Fault) validateBinary(bad func(when bool, text string)) {

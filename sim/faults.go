@@ -262,6 +262,7 @@ func (f *Fault) validate() error {
 type activeFault struct {
 	Fault
 	hits   faultTarget
+	on     []Protocol // that it plays on
 	added  time.Time
 	seen   int
 	left   int // of a burst
@@ -296,7 +297,7 @@ func (s *Server) AddFault(f Fault) (string, error) {
 	f.ID, f.Fired = "f"+strconv.Itoa(set.next), 0
 	if !f.Now {
 		set.list = append(set.list, &activeFault{
-			Fault: f, hits: f.target(),
+			Fault: f, hits: f.target(), on: f.protocols(),
 			added: time.Now(), perCon: map[uint64]*faultCount{},
 		})
 		set.refresh()
@@ -304,12 +305,12 @@ func (s *Server) AddFault(f Fault) (string, error) {
 	set.mu.Unlock()
 	if f.Now {
 		for _, c := range s.open() {
-			if (f.Connection == 0 || f.Connection == c.id) && f.plays(ProtocolHTTP2) {
+			if (f.Connection == 0 || f.Connection == c.id) && slices.Contains(f.protocols(), ProtocolHTTP2) {
 				c.playNow(&f)
 			}
 		}
 		for _, c := range s.openBinary() {
-			if (f.Connection == 0 || f.Connection == c.id) && f.plays(ProtocolBinary) {
+			if (f.Connection == 0 || f.Connection == c.id) && slices.Contains(f.protocols(), ProtocolBinary) {
 				c.playNow(&f)
 			}
 		}

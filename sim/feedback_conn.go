@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
-	"time"
 )
 
 // feedbackBatch is how many tuples of the usual 38 bytes go into one TLS record.
@@ -46,8 +45,7 @@ func (c *binaryConn) tellFeedback() error {
 			return errByFault
 		}
 	}
-	c.halfClose()
-	confirmed := c.drain(time.Now().Add(binaryLinger))
+	confirmed := c.leaveInOrder()
 	if removal == RemoveNever || removal == RemoveConfirmed && !confirmed {
 		lists.giveBack(c.topic, told)
 	}
