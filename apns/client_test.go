@@ -45,6 +45,7 @@ func TestDerivedHeaders(t *testing.T) {
 		{apns.Notification{PushType: apns.PushTypeVoIP, Topic: "com.other.app.voip"}, wire{"com.other.app.voip", "voip", 10, "0"}},
 		{apns.Notification{BundleID: "com.other.app", PushType: apns.PushTypeWidgets}, wire{"com.other.app.push-type.widgets", "widgets", 10, ""}},
 		{apns.Notification{Topic: "pass.com.example"}, wire{"pass.com.example", "", 0, ""}},
+		{apns.Notification{Topic: "order.com.example"}, wire{"order.com.example", "", 0, ""}},
 		{apns.Notification{Topic: "web.com.example"}, wire{"web.com.example", "", 0, ""}},
 		{apns.Notification{Expiration: apns.ExpireImmediately}, wire{"com.example.app", "alert", 10, "0"}},
 		{apns.Notification{Expiration: apns.ExpireAtUnix(1262304000)}, wire{"com.example.app", "alert", 10, "1262304000"}},

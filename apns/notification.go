@@ -11,7 +11,8 @@ import (
 )
 
 // PushType is the value of apns-push-type. The zero value means alert, or no
-// push type at all for Wallet passes and Safari websites, which have none.
+// push type at all for Wallet passes, Wallet orders and Safari websites, which have
+// none.
 type PushType = proto.PushType
 
 // The eleven push types ("Sending notification requests to APNs").
@@ -243,8 +244,10 @@ func (n *Notification) usual() PushType {
 	if topic == "" {
 		topic = n.BundleID
 	}
-	if strings.HasPrefix(topic, proto.TopicPrefixPass) || strings.HasPrefix(topic, proto.TopicPrefixWebsite) {
-		return ""
+	for _, prefix := range []string{proto.TopicPrefixPass, proto.TopicPrefixOrder, proto.TopicPrefixWebsite} {
+		if strings.HasPrefix(topic, prefix) {
+			return ""
+		}
 	}
 	return PushTypeAlert
 }

@@ -14,7 +14,7 @@ import (
 const immediate = time.Minute
 
 func isWalletTopic(topic string) bool {
-	return strings.HasPrefix(topic, proto.TopicPrefixPass) || strings.HasPrefix(topic, "order.")
+	return strings.HasPrefix(topic, proto.TopicPrefixPass) || strings.HasPrefix(topic, proto.TopicPrefixOrder)
 }
 
 func isWebsiteTopic(topic string) bool { return strings.HasPrefix(topic, proto.TopicPrefixWebsite) }

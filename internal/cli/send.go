@@ -194,7 +194,7 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 // stops nothing.
 func (a *app) warn(m *message.Message, n *apns.Notification) {
 	pushType := m.PushType
-	if pushType == "" && !strings.HasPrefix(m.Topic, proto.TopicPrefixPass) && !strings.HasPrefix(m.Topic, proto.TopicPrefixWebsite) {
+	if pushType == "" && !strings.HasPrefix(m.Topic, proto.TopicPrefixPass) && !strings.HasPrefix(m.Topic, proto.TopicPrefixOrder) && !strings.HasPrefix(m.Topic, proto.TopicPrefixWebsite) {
 		pushType = apns.PushTypeAlert // as the client does
 	}
 	a.advise(payload.Linter{Topic: n.Topic, Priority: m.Priority, Now: time.Now()}, pushType, n.Payload)

@@ -51,6 +51,9 @@ func (m *Message) appendParts(dst []byte, name func(Field) string) ([]byte, erro
 		if t == "" && strings.HasPrefix(topic, proto.TopicPrefixPass) {
 			return nothing(payload.WalletUpdate{}, "an update of a pass")
 		}
+		if t == "" && strings.HasPrefix(topic, proto.TopicPrefixOrder) {
+			return nothing(payload.WalletUpdate{}, "an update of an order")
+		}
 		if m.Given&fieldsOfSugar == 0 {
 			return dst, fmt.Errorf("there is nothing to send: give %s or %s and the like, or %s", name(FieldTitle), name(FieldBody), name(FieldPayload))
 		}

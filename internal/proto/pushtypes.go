@@ -93,3 +93,6 @@ const TopicPrefixWebsite = "web."
 
 // TopicPrefixPass begins a Wallet pass type identifier.
 const TopicPrefixPass = "pass."
+
+// TopicPrefixOrder begins a Wallet order type identifier.
+const TopicPrefixOrder = "order."
