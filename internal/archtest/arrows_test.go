@@ -27,9 +27,10 @@ var layers = []struct {
 	{"the web page is a client of the API and of the simulator's API", []string{"internal/console"}},
 	{"old programs of the binary protocol meet today's client", []string{"legacy/gateway"}},
 	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "internal/exampleapns", "legacy"}},
+	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "internal/exampleapns", "legacy", "wallet/sqlite", "wallet/webservice/storetest"}},
 	{
 		"independent trades: whoever signs passes, sends Web Push, simulates APNs or queues jobs needs none of the others",
-		[]string{"engine", "liveactivity", "sim", "wallet", "safari", "webpush"},
+		[]string{"engine", "liveactivity", "sim", "wallet", "wallet/webservice", "safari", "webpush"},
 	},
 	{
 		"sending to channels is sending, with another address; the user's words become Go's in one place, whether they come as flags, in a file or over HTTP",
@@ -62,6 +63,8 @@ var keptApart = []struct {
 	{"broadcast", []string{"sim", "apnstest", "engine"}, "as apns"},
 	{"liveactivity", []string{"sim", "apnstest", "engine"}, "as apns; one who keeps the state of an activity may send without a server of ours"},
 	{"wallet", []string{"apns", "auth", "engine"}, "a pass is a file; that a push says when to fetch it again is the caller's business"},
+	{"wallet/webservice", []string{"sim", "apnstest", "engine", "wallet", "wallet/sqlite"}, "it answers with bytes that the caller made, wherever the caller keeps them, and pushes through any client"},
+	{"wallet/sqlite", []string{"sim", "apnstest", "engine", "wallet"}, "it keeps what a web service has to remember, which is not passes"},
 	{"safari", []string{"apns", "auth", "engine"}, "a push package is a file"},
 	{"webpush", []string{"apns", "auth", "engine"}, "standard Web Push has nothing to do with APNs but the user"},
 	{"internal/h2", []string{"internal/proto"}, "it knows nothing of APNs, so that its tests speak of HTTP/2 only"},
@@ -85,6 +88,9 @@ var soleImporters = []struct {
 	{"software.sslmate.com/src/go-pkcs12", []string{"auth"}, "reading keys is auth's"},
 	{"github.com/golang-jwt/jwt", []string{"sim", "apnstest"}, "auth signs with the standard library and the simulator verifies with this, so that neither proves itself"},
 	{"github.com/nats-io/", []string{"engine"}, "the log can then be replaced, and nobody else depends on its promises"},
+	{"modernc.org/sqlite", []string{"wallet/sqlite"}, "a database is one way to keep registrations; who has another pays nothing for it"},
+	{"pgregory.net/rapid", []string{"wallet/webservice/storetest"}, "random stories are for tests, and for the suite that other people's tests call"},
+	{"github.com/google/go-cmp", []string{"wallet/webservice/storetest"}, "as rapid"},
 	{"github.com/smallstep/pkcs7", []string{"internal/cms"}, "detached signatures are made in one place"},
 	{"go.etcd.io/bbolt", []string{"legacy/gateway"}, "the feedback list is the one small thing the gateway has to remember across restarts"},
 	{module + "/internal/cmstest", nil, "it is for tests, which are not looked at here"},
@@ -98,8 +104,9 @@ var soleImporters = []struct {
 	{"github.com/fsnotify/fsnotify", []string{"internal/cli"}, "as koanf: what is in a file, and when it changes, is the command's"},
 	{"flag", nil, "package flag registers globals; commands use cobra"},
 	{"log", nil, "log/slog is used throughout"},
-	{"testing", []string{"apnstest", "internal/memnet"}, "it belongs in tests and in what helps them"},
+	{"testing", []string{"apnstest", "internal/memnet", "wallet/webservice/storetest"}, "it belongs in tests and in what helps them"},
 	{module + "/apnstest", nil, "it is for tests, which are not looked at here"},
+	{module + "/wallet/webservice/storetest", nil, "as apnstest"},
 	{module + "/internal/exampleapns", nil, "it is for examples, which are tests"},
 	{module + "/internal/memnet", []string{"apnstest"}, "a network inside the process is for tests"},
 }
@@ -129,6 +136,11 @@ var linkedBy = []struct {
 	{"internal/cms", []string{"github.com/smallstep/pkcs7"}, "it signs bytes with a key, and reads what others signed with the standard library"},
 	{"safari", []string{"github.com/smallstep/pkcs7", "golang.org/x/time"}, "a push package is a file, and its web service is small"},
 	{"internal/bundle", nil, "a package is a zip and a list of hashes: the standard library has both"},
+	{
+		"wallet/webservice",
+		[]string{"golang.org/x/net", "golang.org/x/crypto", "golang.org/x/text", "golang.org/x/sys", "golang.org/x/time", "software.sslmate.com/src/go-pkcs12"},
+		"what apns links, and a limit for the log endpoint; a database is the caller's choice",
+	},
 	{"internal/h2", []string{"golang.org/x/net", "golang.org/x/text"}, "HTTP/2 needs its framer and header compression"},
 }
 
