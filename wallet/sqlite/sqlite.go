@@ -21,8 +21,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
-	_ "modernc.org/sqlite" // the driver: SQLite translated to Go, so that no C compiler is needed
+	"modernc.org/sqlite" // the driver, too: SQLite translated to Go, so that no C compiler is needed
 
 	"aviso.example/wallet/webservice"
 )
@@ -32,6 +33,11 @@ const (
 	// milliseconds. The longest transaction is a change of a pass that a million
 	// devices have, some seconds.
 	busyTimeout = 30_000
+	// busyPause is how long Open waits where SQLite does not.
+	busyPause = 10 * time.Millisecond
+	// codeBusy is SQLITE_BUSY ("Result and Error Codes"); the bits above the lowest
+	// eight tell variants of it.
+	codeBusy = 5
 	// maxReaders is how many connections read at once.
 	maxReaders = 4
 )
@@ -77,7 +83,7 @@ func Open(path string) (_ *Store, err error) {
 	}
 	s.write.SetMaxOpenConns(1)
 	ctx := context.Background()
-	if err = migrate(ctx, s.write); err != nil {
+	if err = begin(ctx, s.write); err != nil {
 		return nil, err
 	}
 	if s.read, err = sql.Open("sqlite", dsn(path, true)); err != nil {
@@ -91,16 +97,28 @@ func Open(path string) (_ *Store, err error) {
 	return s, nil
 }
 
+// begin connects for the first time. Two processes that make the database at the same
+// moment meet where it is switched to WAL mode: SQLite does not wait there, and says
+// that it is busy.
+func begin(ctx context.Context, db *sql.DB) error {
+	for waited := time.Duration(0); ; waited += busyPause {
+		err := migrate(ctx, db)
+		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != codeBusy || waited > busyTimeout*time.Millisecond {
+			return err
+		}
+		time.Sleep(busyPause)
+	}
+}
+
 // dsn is the address for the driver. Synchronous FULL makes a commit in WAL mode last
 // through a power loss. Transactions of the writer are immediate: one that began by
 // reading could not become a writer if another wrote meanwhile.
 func dsn(path string, readOnly bool) string {
-	q := url.Values{"_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-	}}
+	q := url.Values{"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout), "synchronous(FULL)", "foreign_keys(1)"}}
 	if readOnly {
 		q.Add("_pragma", "query_only(1)")
 	} else {
+		q.Add("_pragma", "journal_mode(WAL)") // the file keeps it
 		q.Set("_txlock", "immediate")
 	}
 	u := url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}

@@ -22,12 +22,15 @@ type statements struct {
 	told, later, returned, gone statement
 }
 
-func (s *Store) prepare(ctx context.Context) error {
-	for _, p := range []struct {
-		into *statement
-		db   *sql.DB
-		text string
-	}{
+// prepared is a row of the table of statements.
+type prepared struct {
+	into *statement
+	db   *sql.DB
+	text string
+}
+
+func (s *Store) table() []prepared {
+	return []prepared{
 		{&s.nextSequence, s.write, `UPDATE sequence SET last = last + ?1 RETURNING last`},
 
 		{&s.getDevice, s.write, `SELECT id, device_token FROM devices WHERE identifier = ?1`},
@@ -84,7 +87,11 @@ WHERE d.identifier = ?1 AND i.type = ?2
 	AND (max(i.sequence, r.sequence) > ?3 OR ?3 > (SELECT last FROM sequence))
 ORDER BY latest`},
 		{&s.modified, s.read, `SELECT modified FROM items WHERE type = ?1 AND serial = ?2`},
-	} {
+	}
+}
+
+func (s *Store) prepare(ctx context.Context) error {
+	for _, p := range s.table() {
 		var err error
 		if *p.into, err = p.db.PrepareContext(ctx, p.text); err != nil {
 			return fmt.Errorf("preparing a statement: %w", err)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -12,22 +13,22 @@ import (
 	"aviso.example/wallet/webservice"
 )
 
-// model plays random stories on a store and on Memory. Numbers of the sequence may
-// differ, so tags and claims are kept in pairs.
+// model plays random stories on a store and on Memory. The stories share the store,
+// as opening one takes a while, and have devices and types of their own in it; so
+// numbers of the sequence differ, and tags and claims are kept in pairs.
 func model(t *testing.T, open func(t testing.TB) webservice.Store) {
+	store, stories := open(t), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		// A store opened for t would stay open for all stories.
-		cleanup := &cleanups{TB: t}
-		defer cleanup.run()
-		s := &story{T: rt, store: open(cleanup), now: begin, tags: map[string][2]int64{}}
+		stories++
+		s := &story{store: store, now: begin, prefix: fmt.Sprint("story", stories, "."), tags: map[string][2]int64{}}
 		rt.Repeat(map[string]func(*rapid.T){
-			"register":   func(rt *rapid.T) { s.register(rt) },
-			"unregister": func(rt *rapid.T) { s.unregister(rt) },
-			"change":     func(rt *rapid.T) { s.change(rt) },
-			"list":       func(rt *rapid.T) { s.list(rt) },
-			"modified":   func(rt *rapid.T) { s.modified(rt) },
-			"claim":      func(rt *rapid.T) { s.claim(rt) },
-			"settle":     func(rt *rapid.T) { s.settle(rt) },
+			"register":   s.register,
+			"unregister": s.unregister,
+			"change":     s.change,
+			"list":       s.list,
+			"modified":   s.modified,
+			"claim":      s.claim,
+			"settle":     s.settle,
 			"time": func(rt *rapid.T) {
 				s.now = s.now.Add(time.Duration(rapid.IntRange(-5_000, 90_000).Draw(rt, "ms")) * time.Millisecond)
 			},
@@ -35,23 +36,8 @@ func model(t *testing.T, open func(t testing.TB) webservice.Store) {
 	})
 }
 
-// cleanups is a test that ends before the test does.
-type cleanups struct {
-	testing.TB
-	list []func()
-}
-
-// Cleanup is called by run.
-func (c *cleanups) Cleanup(f func()) { c.list = append(c.list, f) }
-
-func (c *cleanups) run() {
-	for _, f := range slices.Backward(c.list) {
-		f()
-	}
-}
-
 type story struct {
-	*rapid.T
+	prefix string
 	store  webservice.Store
 	memory Memory
 	now    time.Time
@@ -61,9 +47,9 @@ type story struct {
 }
 
 func (s *story) draw(t *rapid.T) (device string, id webservice.ID) {
-	device = rapid.SampledFrom([]string{"d1", "d2", "d3"}).Draw(t, "device")
+	device = s.prefix + rapid.SampledFrom([]string{"d1", "d2", "d3"}).Draw(t, "device")
 	return device, webservice.ID{
-		Type:   rapid.SampledFrom([]string{passes, coupons}).Draw(t, "type"),
+		Type:   s.prefix + rapid.SampledFrom([]string{passes, coupons}).Draw(t, "type"),
 		Serial: rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "serial"),
 	}
 }
