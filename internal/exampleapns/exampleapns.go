@@ -4,6 +4,14 @@
 package exampleapns
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"time"
@@ -40,6 +48,38 @@ func Start() *Server {
 	check(err)
 	s.CA = s.sim.CAPEM()
 	return s
+}
+
+// CertificateFile makes a certificate for one topic, as Apple's Pass Type ID
+// certificates are laid out, and returns a file with it and its key.
+func (s *Server) CertificateFile(topic string) string {
+	path := filepath.Join(s.dir, topic+".pem")
+	check(os.WriteFile(path, CertificatePEM(topic), 0o600))
+	return path
+}
+
+// CertificatePEM is what CertificateFile writes. The subject's UID is the topic, and
+// no mark says for which environment it is.
+func CertificatePEM(topic string) []byte {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{
+			{Type: asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 1}, Value: topic},
+			{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "Pass Type ID: " + topic},
+			{Type: asn1.ObjectIdentifier{2, 5, 4, 11}, Value: "A1B2C3D4E5"},
+		}},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	check(err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	check(err)
+	return append(
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
 }
 
 // Unregister makes the device's answer 410 from now on.

@@ -2,25 +2,20 @@ package webservice_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
-	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"aviso.example/apns"
 	"aviso.example/apnstest"
 	"aviso.example/auth"
+	"aviso.example/internal/exampleapns"
 	"aviso.example/sim"
 	"aviso.example/wallet/sqlite"
 	"aviso.example/wallet/webservice"
@@ -175,6 +170,75 @@ func TestJourneyThroughTrouble(t *testing.T) {
 	})
 }
 
+// Everything at once: writers change passes, an updater pushes, and devices come to
+// fetch while the next change is made. Whatever order it all happens in, every device
+// ends with the latest version of everything.
+func TestJourneyOfMany(t *testing.T) {
+	both(t, func(t *testing.T, kind webservice.Kind) {
+		const devices, changes, writers = 12, 25, 3
+		j := newJourney(t, kind)
+		serials := []string{"SN-1", "SN-2", "SN-3"}
+		var phones []*iphone
+		for i := range devices {
+			phone := newIPhone(j.rig, j.apple, fmt.Sprint("device", i), fmt.Sprintf("%064x", i))
+			for n, serial := range serials {
+				j.put(j.id(serial), "0")
+				if i%(n+1) == 0 { // not all have all
+					phone.add(serial, "0")
+				}
+			}
+			phones = append(phones, phone)
+		}
+		stop := j.run(j.updater(nil))
+		var writing sync.WaitGroup
+		for w := range writers {
+			writing.Go(func() {
+				for c := range changes {
+					serial := serials[(w+c)%len(serials)]
+					j.put(j.id(serial), fmt.Sprint(w, ".", c))
+					if _, err := j.running.Changed(t.Context(), j.typ, serial); err != nil {
+						t.Error(err)
+					}
+					j.advance(time.Duration(w-1) * time.Second) // one of the clocks goes back
+				}
+			})
+		}
+		done := make(chan struct{})
+		go func() {
+			writing.Wait()
+			close(done)
+		}()
+		defer func() { <-done }()
+
+		// Devices act on pushes only.
+		current := func(phone *iphone) bool {
+			for serial, have := range phone.have {
+				if have.content != j.current(serial) {
+					return false
+				}
+			}
+			return true
+		}
+		for _, phone := range phones {
+			for written := false; ; {
+				select {
+				case <-done:
+					written = true
+				default:
+				}
+				if written && current(phone) {
+					break
+				}
+				phone.wait()
+			}
+		}
+		stop()
+		if strings.Contains(j.logs.String(), "level=WARN") {
+			t.Errorf("the log:\n%s", j.logs.String())
+		}
+	})
+}
+
 // journey is a whole system: issuer, store in a file, web service, updater, Apple.
 type journey struct {
 	*rig
@@ -195,7 +259,11 @@ func newJourney(t *testing.T, kind webservice.Kind) *journey {
 	j.rig = newRig(t, kind, func(cfg *webservice.Config) { cfg.Store = store })
 	j.at = time.Now() // APNs has a clock too
 	j.apple = apnstest.Start(t, func(cfg *sim.Config) { cfg.Environment, cfg.KnownDevicesOnly = sim.Production, true })
-	j.certificate = packageCertificate(t, j.typ)
+	var err error
+	// A Pass Type ID certificate, which stands for an Order Type ID certificate too.
+	if j.certificate, err = auth.ParseCertificate(exampleapns.CertificatePEM(j.typ), ""); err != nil {
+		t.Fatal(err)
+	}
 	return j
 }
 
@@ -266,39 +334,4 @@ func (j *journey) changed(queued int, serials ...string) {
 	if err != nil || change.Queued != queued {
 		j.Fatalf("%+v, %v; want %d", change, err, queued)
 	}
-}
-
-// packageCertificate makes a Pass Type ID certificate, which also stands for an Order
-// Type ID certificate: the type is the UID, and there is no mark of an environment.
-func packageCertificate(t *testing.T, typ string) *auth.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{
-			{Type: asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 1}, Value: typ},
-			{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "Pass Type ID: " + typ},
-			{Type: asn1.ObjectIdentifier{2, 5, 4, 11}, Value: apnstest.TeamID},
-		}},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := auth.ParseCertificate(append(
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }

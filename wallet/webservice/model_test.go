@@ -84,12 +84,6 @@ func (s *story) register(t *rapid.T) {
 	}
 }
 
-func (s *story) current(serial string) string {
-	s.issuer.mu.Lock()
-	defer s.issuer.mu.Unlock()
-	return s.content[s.id(serial)]
-}
-
 func (s *story) unregister(t *rapid.T) {
 	d, serial := s.draw(t)
 	d.remove(serial)

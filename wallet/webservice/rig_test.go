@@ -51,6 +51,12 @@ func (i *issuer) put(id webservice.ID, content string) {
 	i.content[id] = content
 }
 
+func (r *rig) current(serial string) string {
+	r.issuer.mu.Lock()
+	defer r.issuer.mu.Unlock()
+	return r.content[r.id(serial)]
+}
+
 func (i *issuer) authenticationToken(_ context.Context, id webservice.ID) (string, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
