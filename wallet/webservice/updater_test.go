@@ -445,3 +445,38 @@ func TestRun(t *testing.T) {
 		}
 	})
 }
+
+// While the credential is refused, more changes are no reason to try more often.
+func TestRunPausesInTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutbox(t, func(cfg *webservice.UpdaterConfig) { cfg.Now, cfg.OnOutcome = time.Now, nil })
+		o.at = time.Now()
+		for i := range 30 {
+			o.register(fmt.Sprint("d", i))
+		}
+		var refused atomic.Int64
+		var fixed atomic.Bool
+		o.sender.answer = func(*apns.Notification) error {
+			if fixed.Load() {
+				return nil
+			}
+			refused.Add(1)
+			return rejected(403, apns.ReasonBadCertificate, time.Time{})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- o.updater.Run(ctx) }()
+		for range 600 {
+			o.changed(webservice.Change{Known: 1, Queued: 30})
+			time.Sleep(time.Second)
+		}
+		if n := refused.Load(); n < 40 || n > 120 { // after 0, 30, 90, 210 and 450 seconds, 20 each
+			t.Errorf("%d pushes were refused in ten minutes", n)
+		}
+		fixed.Store(true)
+		time.Sleep(5*time.Minute + time.Second)
+		cancel()
+		<-ended
+		o.push(webservice.Report{})
+	})
+}
