@@ -38,6 +38,9 @@ const (
 	// codeBusy is SQLITE_BUSY ("Result and Error Codes"); the bits above the lowest
 	// eight tell variants of it.
 	codeBusy = 5
+	// maxLog is what the second file keeps, in bytes, after a large transaction made it
+	// larger.
+	maxLog = 64 << 20
 	// maxReaders is how many connections read at once.
 	maxReaders = 4
 )
@@ -119,6 +122,7 @@ func dsn(path string, readOnly bool) string {
 		q.Add("_pragma", "query_only(1)")
 	} else {
 		q.Add("_pragma", "journal_mode(WAL)") // the file keeps it
+		q.Add("_pragma", fmt.Sprintf("journal_size_limit(%d)", maxLog))
 		q.Set("_txlock", "immediate")
 	}
 	u := url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}
