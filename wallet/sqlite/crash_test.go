@@ -187,6 +187,38 @@ func TestTornLog(t *testing.T) {
 	}
 }
 
+// What docs/wallet-web-service.md says to do after going back to an old copy.
+func TestGoingBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passes.db")
+	s := open(t, path)
+	for i := range 3 {
+		register(t, s, "phone", fmt.Sprint(i))
+	}
+	old := snapshot(t, path)
+	var tag int64
+	for range 10 {
+		if _, err := s.Change(t.Context(), passType, []string{"0"}, begin); err != nil {
+			t.Fatal(err)
+		}
+		u, err := s.Updated(t.Context(), "phone", passType, tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag = u.Sequence
+	}
+
+	c := open(t, old)
+	if _, err := sqlite.Connections(c)[0].ExecContext(t.Context(), "UPDATE sequence SET last = last + 1000000000"); err != nil {
+		t.Fatal(err)
+	}
+	if change, err := c.Change(t.Context(), passType, []string{"0", "1", "2"}, begin); err != nil || change.Queued != 3 {
+		t.Fatal(change, err)
+	}
+	if u, err := c.Updated(t.Context(), "phone", passType, tag); err != nil || len(u.Serials) != 3 || u.Sequence <= tag {
+		t.Errorf("since %d: %+v, %v", tag, u, err)
+	}
+}
+
 // Two programs share a file: openings, registrations and pushes at the same time.
 func TestTwoProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "passes.db")

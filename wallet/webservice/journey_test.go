@@ -164,7 +164,7 @@ func TestJourneyThroughTrouble(t *testing.T) {
 		if err := j.apple.PutDevice(sim.Device{DeviceToken: phone.deviceToken, Environment: sim.Sandbox}); err != nil {
 			t.Fatal(err)
 		}
-		push(webservice.Report{Rejected: 1})
+		push(webservice.Report{Rejected: 1, Again: 1})
 		phone.update()
 		phone.expect("SN-1", "second", 200)
 	})

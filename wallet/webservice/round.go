@@ -147,10 +147,11 @@ func (r *round) outcome(ctx context.Context, result apns.Result) {
 	}
 }
 
-// afterRejection decides what follows a refusal; trouble says that the next push
-// would be refused as well. Only a 410 is about the device: BadDeviceToken says that
-// the device token is malformed or of the other environment, which is a mistake of
-// this side (contract 4), so the device stays, and a change will push to it again.
+// afterRejection decides what follows a refusal; trouble says that the next push may
+// well be refused as well. Only a 410 is about the device alone. BadDeviceToken says
+// that the device token is malformed or of the other environment, which is a mistake
+// of this side (contract 4): it drops nobody, and when all are refused so, the round
+// ends before APNs has heard all of them.
 func afterRejection(p Push, e *apns.RejectedError) (v Verdict, since time.Time, trouble bool) {
 	if e == nil {
 		return Later, time.Time{}, false
@@ -158,15 +159,15 @@ func afterRejection(p Push, e *apns.RejectedError) (v Verdict, since time.Time, 
 	switch action := e.Action(); {
 	case e.DropDeviceToken(p.Registered):
 		return Gone, e.Since, false
-	case e.Reason == apns.ReasonBadDeviceToken, action == apns.FixRequest:
-		return Told, time.Time{}, false
-	case p.Attempts+1 >= maxAttempts:
-		return Told, time.Time{}, action != apns.DropDeviceToken && e.Reason != apns.ReasonTooManyRequests
-	case action == apns.DropDeviceToken, e.Reason == apns.ReasonTooManyRequests:
-		return Later, time.Time{}, false // it concerns this device
+	case action == apns.FixRequest:
+		return Told, time.Time{}, false // another attempt would say the same
 	default:
-		return Later, time.Time{}, true
+		v, trouble = Later, action != apns.DropDeviceToken && e.Reason != apns.ReasonTooManyRequests
 	}
+	if p.Attempts+1 >= maxAttempts {
+		v = Told
+	}
+	return v, time.Time{}, trouble
 }
 
 // retryAfter doubles from firstRetry to lastRetry, less up to a fifth, so that what

@@ -123,7 +123,7 @@ func TestWhatFollows(t *testing.T) {
 		"410, same time":        {rejected(410, apns.ReasonUnregistered, begin), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"410, before":           {rejected(410, apns.ReasonUnregistered, begin.Add(-time.Hour)), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"410, no time":          {rejected(410, apns.ReasonUnregistered, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
-		"BadDeviceToken":        {rejected(400, apns.ReasonBadDeviceToken, time.Time{}), webservice.Report{Rejected: 1}, webservice.Told, true},
+		"BadDeviceToken":        {rejected(400, apns.ReasonBadDeviceToken, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"not for the topic":     {rejected(400, apns.ReasonDeviceTokenNotForTopic, time.Time{}), webservice.Report{Rejected: 1}, webservice.Told, true},
 		"TopicDisallowed":       {rejected(400, apns.ReasonTopicDisallowed, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"certificate":           {rejected(403, apns.ReasonBadCertificate, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
@@ -226,20 +226,28 @@ func TestGivingUp(t *testing.T) {
 
 // An outage must not have every one of a million pushes tried in vain.
 func TestTroubleEndsTheRound(t *testing.T) {
+	for _, down := range []*apns.RejectedError{
+		{Status: 403, Reason: apns.ReasonBadCertificate},
+		{Status: 400, Reason: apns.ReasonBadDeviceToken}, // of all: it is the wrong environment
+	} {
+		t.Run(string(down.Reason), func(t *testing.T) { troubleEndsTheRound(t, down) })
+	}
+}
+
+func troubleEndsTheRound(t *testing.T, down *apns.RejectedError) {
 	o := newOutbox(t, nil)
 	var devices []string
 	for i := range 2500 {
 		devices = append(devices, fmt.Sprint("d", i))
 	}
 	o.register(devices...)
-	down := rejected(403, apns.ReasonBadCertificate, time.Time{})
 	o.sender.answer = func(*apns.Notification) error { return down }
 	o.changed(webservice.Change{Known: 1, Queued: 2500})
 	report, err := o.updater.Push(t.Context(), passType)
-	if err != nil || report.Rejected != 20 || report.Again != 20 || report.Trouble != down || len(o.sender.sent) != 20 {
+	if err != nil || report.Rejected != 20 || report.Again != 20 || report.Trouble != error(down) || len(o.sender.sent) != 20 {
 		t.Fatalf("%+v, %v", report, err)
 	}
-	if !strings.Contains(o.logs.String(), "level=WARN") || !strings.Contains(o.logs.String(), "BadCertificate") {
+	if !strings.Contains(o.logs.String(), "level=WARN") || !strings.Contains(o.logs.String(), string(down.Reason)) {
 		t.Error(o.logs.String())
 	}
 	// The rest has lost nothing: it is due at once, and is no attempt further.
