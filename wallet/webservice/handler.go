@@ -3,6 +3,7 @@ package webservice
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -37,8 +38,8 @@ type Config struct {
 	// AuthenticationToken returns what is written into the pass as
 	// authenticationToken: at least 16 characters, the same in all its versions. It
 	// is asked before anything is done to or told about a pass. ErrNotFound, ErrGone
-	// and an empty text refuse the device with 401; any other error answers 503, and
-	// the device tries again. [DeriveAuthenticationToken] makes one that needs no
+	// and an empty text refuse the device with 401; any other error, and a text that is
+	// too short, answers 503, and the device tries again. [DeriveAuthenticationToken] makes one that needs no
 	// storage.
 	AuthenticationToken func(context.Context, ID) (string, error)
 	// Package returns the bytes of the .pkpass or .order file as it is now. It is not
@@ -176,6 +177,10 @@ func (h *Handler) authorize(r *http.Request, id ID) *service.Problem {
 	issued, err := h.cfg.AuthenticationToken(r.Context(), id)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrGone) {
 		issued, err = "", nil
+	}
+	if err == nil && issued != "" && len(issued) < service.MinAuthenticationToken {
+		// Devices take no such package, so it would be open to whoever guesses.
+		err = fmt.Errorf("it returned %d bytes; an authentication token has %d at least", len(issued), service.MinAuthenticationToken)
 	}
 	if err != nil {
 		return h.failed(r, "Config.AuthenticationToken failed", err)

@@ -183,6 +183,19 @@ func TestStoreFails(t *testing.T) {
 	})
 }
 
+// A short authentication token could be guessed, and Apple takes none.
+func TestShortAuthenticationToken(t *testing.T) {
+	const short = "0123456789abcde"
+	r := newRig(t, webservice.Passes, func(cfg *webservice.Config) {
+		cfg.AuthenticationToken = func(context.Context, webservice.ID) (string, error) { return short, nil }
+	})
+	a := r.call("GET", r.packages("SN-1"), "", http.Header{"Authorization": {"ApplePass " + short}})
+	if a.status != 503 || !strings.Contains(r.logs.String(), "15 bytes; an authentication token has 16 at least") || strings.Contains(r.logs.String(), short) {
+		t.Errorf("%d, logged %s", a.status, r.logs.String())
+	}
+	checkRefusal(t, "short", a)
+}
+
 // TestWords looks at what differs between passes and orders, byte by byte.
 func TestWords(t *testing.T) {
 	for kind, want := range map[webservice.Kind]struct{ list, since, contentType, file string }{
