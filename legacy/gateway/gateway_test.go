@@ -184,6 +184,14 @@ func TestStatuses(t *testing.T) {
 		{"the earliest failure counts", frame1(1, 0, active, hello) + frame1(2, 0, foreign, hello) + frame1(3, 0, active[:31], hello) + frame1(4, 0, foreign, hello), "080800000002"},
 		{"what cannot be read comes after what was rejected", frame1(2, 0, foreign, hello) + "\x09", "080800000002"},
 		{"identifiers may repeat", frame1(2, 0, active, hello) + frame1(2, 0, active, hello) + frame1(2, 0, foreign, hello), "080800000002"},
+		// What the libraries of the time wrote, from the protocol description and
+		// what is known of them.
+		{"go-libapns, three at once", frame2(item(1, active), item(2, hello), item(3, long32(1)), item(4, long32(0x7fffffff))) +
+			frame2(item(1, foreign), item(2, hello), item(3, long32(2))) + frame2(item(1, active), item(2, hello), item(3, long32(3))), "080800000002"},
+		{"go-libapns, with a priority, whose length it got wrong", "\x02" + long32(3+32+3+22+3+4+3+1) + item(1, active) + item(2, hello) + item(3, long32(1)) + "\x05\x00\x04\x0a", "088000000001"},
+		{"timehop/apns, with nothing set", frame2(item(1, active), item(2, hello), item(3, long32(0)), item(4, long32(0)), item(5, "\x00")), ""},
+		{"java-apns", frame1(1, 0x7fffffff, active, hello) + frame1(2, 0x7fffffff, foreign, hello), "080800000002"},
+		{"PHP of 2009", "\x00\x00\x20" + active + "\x00\x16" + hello, ""},
 		{"nothing", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
