@@ -55,25 +55,25 @@ func unquote(raw []byte) (string, error) {
 // parse reads a file into one of the two structs that are files.
 func parse[T any](data []byte) (*T, error) {
 	v := new(T)
-	problems, err := decode(data, v)
+	d, err := decode(data, v)
 	if err != nil {
 		return nil, err
 	}
-	return v, problems.Err()
+	return v, d.err()
 }
 
 // unmarshal reads data into v, a pointer to one of our types.
 func unmarshal(data []byte, v any) error {
-	problems, err := decode(data, v)
+	d, err := decode(data, v)
 	if err != nil {
 		return err
 	}
-	return problems.Err()
+	return d.err()
 }
 
 // decode reads data into v and returns what did not fit. The error says that
 // data is no JSON, or of another kind altogether.
-func decode(data []byte, v any) (Problems, error) {
+func decode(data []byte, v any) (*decoder, error) {
 	data = bytes.TrimSpace(data)
 	if err := syntax(data); err != nil {
 		return nil, err
@@ -81,13 +81,13 @@ func decode(data []byte, v any) (Problems, error) {
 	target := reflect.ValueOf(v).Elem()
 	d := &decoder{}
 	if kindOf(data) == kindNull {
-		return nil, nil // as encoding/json has it
+		return d, nil // as encoding/json has it
 	}
 	if isObject(target.Type()) && kindOf(data) != kindObject {
 		return nil, fmt.Errorf("%w: it is %s", errNotObject, kindOf(data))
 	}
 	d.value(data, target, "")
-	return d.problems, nil
+	return d, nil
 }
 
 // syntax says where data stops being JSON.
@@ -127,7 +127,13 @@ func isObject(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != v
 // decoder fills structs and remembers what did not fit.
 type decoder struct {
 	problems Problems
+	// twice are the keys that occur more than once. They are problems too, and
+	// the only ones that cannot be told from the structs.
+	twice Problems
 }
+
+// err lists everything.
+func (d *decoder) err() error { return append(d.problems, d.twice...).Err() }
 
 func (d *decoder) error(path, fix, format string, args ...any) {
 	d.problems = append(d.problems, Problem{Error, "", path, fmt.Sprintf(format, args...), fix})
@@ -269,7 +275,7 @@ func (d *decoder) object(raw json.RawMessage, v reflect.Value, path string) {
 	seen := map[string]bool{}
 	_ = eachMember(raw, func(key string, value json.RawMessage) {
 		if seen[key] {
-			d.error(join(path, key), "keep one of them", "the key occurs more than once; which one counts is undefined")
+			d.twice = append(d.twice, Problem{Error, "", join(path, key), "the key occurs more than once; which one counts is undefined", "keep one of them"})
 			delete(extra, key)
 		}
 		seen[key] = true

@@ -31,6 +31,53 @@ type planField struct {
 	name   string
 	quoted string // name as a JSON key, with the colon
 	index  int
+	rule   rule
+}
+
+// rule says how a field is checked by its type alone.
+type rule uint8
+
+const (
+	ruleNone rule = iota
+	ruleObject
+	ruleObjects
+	ruleDate
+	ruleColor
+	ruleWord  // one of a few fixed words
+	ruleWords // a list of these
+	ruleLink
+	ruleText
+	ruleValue
+)
+
+func ruleOf(t reflect.Type, name string) rule {
+	_, fixed := words[t]
+	switch {
+	case t == valueType:
+		return ruleValue
+	case t == reflect.TypeFor[Date]():
+		return ruleDate
+	case t == reflect.TypeFor[Color]():
+		return ruleColor
+	case fixed:
+		return ruleWord
+	case t.Kind() == reflect.Pointer && isObject(t.Elem()):
+		return ruleObject
+	case t.Kind() == reflect.String:
+		// The two have rules of their own.
+		if name != "URL" && name != "webServiceURL" && (strings.HasSuffix(name, "URL") || strings.HasSuffix(name, "Website")) {
+			return ruleLink
+		}
+		return ruleText
+	case t.Kind() != reflect.Slice || t == rawType:
+		return ruleNone
+	case isObject(t.Elem()):
+		return ruleObjects
+	}
+	if _, fixed = words[t.Elem()]; fixed {
+		return ruleWords
+	}
+	return ruleNone
 }
 
 var (
@@ -54,7 +101,7 @@ func planOf(t reflect.Type) *plan {
 		}
 		p.byName[name] = len(p.fields)
 		p.names = append(p.names, name)
-		p.fields = append(p.fields, planField{name, string(appendString(nil, name)) + ":", i})
+		p.fields = append(p.fields, planField{name, string(appendString(nil, name)) + ":", i, ruleOf(f.Type, name)})
 	}
 	actual, _ := plans.LoadOrStore(t, p)
 	return actual.(*plan)
@@ -137,7 +184,7 @@ func appendObject(dst []byte, v reflect.Value) ([]byte, error) {
 			return dst, err
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(extra)) {
+	for _, key := range sortedKeys(extra) {
 		if _, known := p.byName[key]; known {
 			continue
 		}
@@ -151,6 +198,13 @@ func appendObject(dst []byte, v reflect.Value) ([]byte, error) {
 		}
 	}
 	return append(dst, '}'), nil
+}
+
+func sortedKeys(extra Extra) []string {
+	if len(extra) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(extra))
 }
 
 func appendRaw(dst []byte, key string, raw json.RawMessage) ([]byte, error) {
