@@ -141,6 +141,11 @@ var linkedBy = []struct {
 		[]string{"golang.org/x/net", "golang.org/x/crypto", "golang.org/x/text", "golang.org/x/sys", "golang.org/x/time", "software.sslmate.com/src/go-pkcs12"},
 		"what apns links, and a limit for the log endpoint; a database is the caller's choice",
 	},
+	{
+		"wallet",
+		[]string{"github.com/smallstep/pkcs7", "golang.org/x/text"},
+		"whoever signs passes needs no network: signatures, and the character sets of barcodes",
+	},
 	{"internal/h2", []string{"golang.org/x/net", "golang.org/x/text"}, "HTTP/2 needs its framer and header compression"},
 }
 
