@@ -245,8 +245,11 @@ func (c *checker) personalization(f Files, pass *Pass) {
 	if p.Description == "" {
 		c.missing(nil, p.Extra, "description", "write what signing up is for")
 	}
-	if len(p.RequiredPersonalizationFields) == 0 {
-		c.missing(nil, p.Extra, "requiredPersonalizationFields", "write at least one, such as PKPassPersonalizationFieldName")
+	const some = "write at least one, such as PKPassPersonalizationFieldName"
+	if p.RequiredPersonalizationFields == nil {
+		c.missing(nil, p.Extra, "requiredPersonalizationFields", some)
+	} else if len(p.RequiredPersonalizationFields) == 0 {
+		c.error(nil, "requiredPersonalizationFields", some, "is empty")
 	}
 	if pass != nil {
 		if pass.NFC == nil {

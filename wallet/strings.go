@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -54,7 +55,22 @@ func (s StringsFile) Format() []byte {
 
 var stringEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
-func quoteString(s string) string { return `"` + stringEscapes.Replace(s) + `"` }
+func quoteString(s string) string {
+	s = stringEscapes.Replace(s)
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		// They would make the encoding a guess.
+		var escaped strings.Builder
+		for _, r := range s {
+			if unicode.IsControl(r) {
+				fmt.Fprintf(&escaped, `\U%04x`, r)
+			} else {
+				escaped.WriteRune(r)
+			}
+		}
+		s = escaped.String()
+	}
+	return `"` + s + `"`
+}
 
 // decodeText finds out the encoding and returns UTF-8, or says what is wrong.
 func decodeText(data []byte) (text, problem string) {
