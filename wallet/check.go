@@ -233,6 +233,8 @@ var homes = sync.OnceValue(func() []home {
 func dateMistake(text string) string {
 	_, clock, ok := strings.Cut(text, "T")
 	switch {
+	case len(text) < 8 || text[0] < '0' || text[0] > '9':
+		return ""
 	case len(text) == 10 && strings.Count(text, "-") == 2:
 		return ": the time and the zone are missing"
 	case !ok && strings.Trim(text, "0123456789.") == "":

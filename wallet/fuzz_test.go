@@ -1,11 +1,14 @@
 package wallet
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"aviso.example/internal/cmstest"
 )
 
 // FuzzParsePass reads anything, writes what was read, and looks whether
@@ -28,6 +31,31 @@ func FuzzParsePass(f *testing.F) {
 		}
 		if diff := cmp.Diff(tree(t, data), tree(t, again)); diff != "" {
 			t.Errorf("%s\n%s\n%s", diff, data, again)
+		}
+	})
+}
+
+// FuzzOpen opens and verifies anything. What is found in order has to be signed
+// by the test authority, file by file.
+func FuzzOpen(f *testing.F) {
+	files := signedFiles(f, cmstest.Pass(passType))
+	f.Add(zipped(files))
+	f.Add(zipped(Files{filePass: []byte("{}"), fileManifest: []byte("{}"), fileSignature: []byte("0")}))
+	f.Add(zipped(Files{"1.pkpass": zipped(files)}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, _, _ = ReadPasses(bytes.NewReader(data), int64(len(data)))
+		p, err := Open(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		v := p.Verify(trusted())
+		if v.Problems.Err() == nil && (v.Trust != Trusted || p.Pass == nil && p.Order == nil || !bytes.Equal(p.Files[fileManifest], files[fileManifest])) {
+			t.Errorf("%v is said to be in order", p.Files.names())
+		}
+		for _, problem := range v.Problems {
+			if problem.Message == "" || problem.Severity != Error && problem.Severity != Warning {
+				t.Errorf("%+v", problem)
+			}
 		}
 	})
 }
