@@ -220,9 +220,9 @@ func (c *checker) actions(p *Pass) {
 		} else if !slices.Contains(actionTypes, a.Type) {
 			c.warn(at, "type", hint(a.Type, actionTypes), "is no action that is known")
 		}
-		if a.URL == "" {
+		if a.URL == "" && (a.Type != "place" || a.PlaceIdentifier == "") {
 			c.missing(at, a.Extra, "url", "write where the action leads")
-		} else {
+		} else if a.URL != "" {
 			c.link(at, "url", a.URL)
 		}
 	}

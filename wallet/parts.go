@@ -91,6 +91,9 @@ type FeaturedAction struct {
 	// Type is one of Apple's words, such as "viewSchedule", "call" or "shop".
 	Type string `json:"type"`
 	URL  string `json:"url"`
+	// PlaceIdentifier is for the type "place", instead of URL; known from
+	// passkit-generator and not from Apple's pages.
+	PlaceIdentifier string `json:"placeIdentifier"`
 
 	Extra Extra `json:"-"`
 }

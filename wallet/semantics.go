@@ -253,9 +253,11 @@ type WifiNetwork struct {
 	Extra Extra `json:"-"`
 }
 
-// Airplay is a group of devices to play on.
+// Airplay is a group of devices to play on. passkit-generator, from which it is
+// known, spells its key in two ways.
 type Airplay struct {
 	AirPlayDeviceGroupToken string `json:"airPlayDeviceGroupToken"`
+	AirplayDeviceGroupToken string `json:"airplayDeviceGroupToken"`
 
 	Extra Extra `json:"-"`
 }
