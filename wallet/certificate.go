@@ -32,13 +32,15 @@ var oidPassType = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 1, 16}
 type Signer struct {
 	cms     *cms.Signer
 	subject identity
+	issuer  *x509.Certificate // the intermediate
 }
 
 // identity is what a certificate may sign.
 type identity struct {
 	certificate *x509.Certificate
 	cms.Subject
-	// passType is the value of Apple's mark, "" if there is none.
+	// passType is the value of Apple's mark, "" if there is none that could be
+	// read.
 	passType string
 }
 
@@ -68,7 +70,14 @@ func NewSigner(certificate *x509.Certificate, key crypto.Signer, intermediates .
 	} else if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
-	return &Signer{signer, identityOf(certificate)}, nil
+	s := &Signer{cms: signer, subject: identityOf(certificate)}
+	for _, c := range intermediates {
+		if c != nil && certificate.CheckSignatureFrom(c) == nil {
+			s.issuer = c
+			break
+		}
+	}
+	return s, nil
 }
 
 // NewSignerTLS makes a signer from a certificate as crypto/tls and package auth
@@ -154,7 +163,7 @@ func (id identity) forPass(file string, p *Pass, at time.Time) Problems {
 			"is for %q (its UID), and passTypeIdentifier is %q", id.UID, p.PassTypeIdentifier)
 	case !id.PassType:
 		c.error(nil, "", "use a Pass Type ID certificate", "is not marked as a Pass Type ID certificate (extension 1.2.840.113635.100.6.1.16)")
-	case id.passType != id.UID:
+	case id.passType != "" && id.passType != id.UID:
 		c.error(nil, "", "use the certificate as Apple issued it", "is marked for another pass type (extension 1.2.840.113635.100.6.1.16) than its UID says")
 	}
 	if !id.PassSigning {
@@ -194,13 +203,30 @@ func (c *checker) valid(certificate *x509.Certificate, at time.Time) {
 	}
 }
 
+// SignDetached makes a detached CMS signature over anything, with the certificates
+// and the signing time in it. It is what a device expects as the answer to a
+// request that personalizes a pass, over the personalizationToken.
+func (s *Signer) SignDetached(content []byte) ([]byte, error) { return s.cms.Sign(content) }
+
 // CheckPass says whether the certificate may sign the pass at that time: pass
-// type, team, marks, dates.
+// type, team, marks, dates, those of the intermediate included.
 func (s *Signer) CheckPass(p *Pass, at time.Time) Problems {
-	return s.subject.forPass("certificate", p, at).sort()
+	return append(s.subject.forPass("certificate", p, at), s.checkIssuer(at)...).sort()
 }
 
 // CheckOrder says whether the certificate may sign the order at that time.
 func (s *Signer) CheckOrder(o *Order, at time.Time) Problems {
-	return s.subject.forOrder("certificate", o, at).sort()
+	return append(s.subject.forOrder("certificate", o, at), s.checkIssuer(at)...).sort()
+}
+
+// checkIssuer finds the intermediate of 2013, which expired in 2023 and is still
+// in many folders.
+func (s *Signer) checkIssuer(at time.Time) Problems {
+	if s.issuer == nil || validAt(s.issuer, at) {
+		return nil
+	}
+	return Problems{{
+		Error, "certificate", "", "the intermediate that issued it is valid from " + s.issuer.NotBefore.UTC().Format(time.DateOnly) + " to " +
+			s.issuer.NotAfter.UTC().Format(time.DateOnly), "have a new certificate issued, and use the intermediate of today, " + WWDRURL,
+	}}
 }

@@ -50,7 +50,14 @@ func (c *checker) warn(at *place, key, fix, format string, args ...any) {
 	c.add(Warning, at, key, fix, format, args)
 }
 
+// maxProblems bounds the answer to a file of somebody who means no good; a longer
+// list helps nobody.
+const maxProblems = 500
+
 func (c *checker) add(s Severity, at *place, key, fix, format string, args []any) {
+	if c.full() {
+		return
+	}
 	path := at.String()
 	if key != "" {
 		path = join(path, key)
@@ -59,6 +66,14 @@ func (c *checker) add(s Severity, at *place, key, fix, format string, args []any
 		format = fmt.Sprintf(format, args...)
 	}
 	c.problems = append(c.problems, Problem{s, c.file, path, format, fix})
+}
+
+// full reports whether there are enough problems, and says so once.
+func (c *checker) full() bool {
+	if len(c.problems) == maxProblems {
+		c.problems = append(c.problems, Problem{Error, c.file, "", "there are more problems, which are not listed", "fix these first"})
+	}
+	return len(c.problems) > maxProblems
 }
 
 // missing says that a key is needed. It is called for a field at its zero value.
@@ -174,6 +189,9 @@ func contains(known []string, word string) bool {
 // walkExtra looks at what was read and has no field.
 func (c *checker) walkExtra(p *plan, v reflect.Value, extra Extra, at *place) {
 	for _, key := range sortedKeys(extra) {
+		if c.full() {
+			return
+		}
 		raw := extra[key]
 		known, ok := p.byName[key]
 		if !ok {

@@ -2,7 +2,6 @@ package wallet
 
 import (
 	"fmt"
-	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -112,7 +111,7 @@ func (f Files) has(base string) bool { return f.first(base) != "" }
 
 func (f Files) first(base string) string {
 	for _, name := range f.names() {
-		if _, b, _, _ := splitImage(name); b == base && isImage(name) {
+		if folder, b, _, _ := splitImage(name); isPlace(folder) && b == base && isImage(name) {
 			return name
 		}
 	}
@@ -122,7 +121,7 @@ func (f Files) first(base string) string {
 func (c *checker) icons(f Files) {
 	icon := map[int]bool{}
 	for _, name := range f.names() {
-		if _, base, scale, ext := splitImage(name); base == "icon" && (ext == ".png" || ext == ".pdf") {
+		if folder, base, scale, ext := splitImage(name); isPlace(folder) && base == "icon" && (ext == ".png" || ext == ".pdf") {
 			icon[scale] = true
 		}
 	}
@@ -271,14 +270,4 @@ func sortedKeysOf[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-// stem is the name by which an order refers to an image: without scale and
-// extension, and without the folder of a language.
-func stem(name string) string {
-	if _, rest, ok := localized(name); ok {
-		name = rest
-	}
-	folder, base, _, _ := splitImage(name)
-	return path.Join(folder, base)
 }

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"net/netip"
 	"net/url"
 	"reflect"
 	"slices"
@@ -114,6 +115,8 @@ func (c *checker) webService(base, secret string, extra Extra) {
 	switch {
 	case err != nil || u.Host == "":
 		c.error(nil, "webServiceURL", `write it like "https://example.com/wallet"`, "is no absolute URL")
+	case u.Scheme == "http" && isLocal(u.Hostname()):
+		c.warn(nil, "webServiceURL", "use https for everybody else", "begins with http, which devices take only with the developer switch for it")
 	case u.Scheme == "http":
 		c.error(nil, "webServiceURL", "use https; devices take http only with the developer switch", "begins with http, not https")
 	case u.Scheme != "https":
@@ -123,6 +126,14 @@ func (c *checker) webService(base, secret string, extra Extra) {
 	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1"):
 		c.warn(nil, "webServiceURL", "leave out the /v1 at the end", "ends with /v1, which devices append themselves")
 	}
+}
+
+// isLocal reports whether a host is one that only its developer reaches.
+func isLocal(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".local")
 }
 
 func (c *checker) style(p *Pass) {

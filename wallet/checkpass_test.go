@@ -146,6 +146,8 @@ func TestPassRules(t *testing.T) {
 		{ticket, at("webServiceURL", `"https://example.com"`, "authenticationToken", `"0123456789abcde"`), "error authenticationToken: has 15 characters; 16"},
 		{ticket, at("webServiceURL", `"example.com"`, "authenticationToken", `"0123456789abcdef"`), "error webServiceURL: is no absolute URL"},
 		{ticket, at("webServiceURL", `"http://example.com"`, "authenticationToken", `"0123456789abcdef"`), "error webServiceURL: begins with http, not https"},
+		{ticket, at("webServiceURL", `"http://192.168.1.2:8080"`, "authenticationToken", `"0123456789abcdef"`), "warning webServiceURL: begins with http"},
+		{ticket, at("webServiceURL", `"http://mac.local/x"`, "authenticationToken", `"0123456789abcdef"`), "warning webServiceURL: begins with http"},
 		{ticket, at("webServiceURL", `"ftp://example.com"`, "authenticationToken", `"0123456789abcdef"`), "error webServiceURL: does not begin with https"},
 		{ticket, at("webServiceURL", `"https://example.com/?a"`, "authenticationToken", `"0123456789abcdef"`), "warning webServiceURL: has a query"},
 		{ticket, at("webServiceURL", `"https://example.com/v1/"`, "authenticationToken", `"0123456789abcdef"`), "warning webServiceURL: ends with /v1"},
@@ -325,6 +327,26 @@ func TestCheckPassReportsAll(t *testing.T) {
 		if p := CheckPass([]byte(bad)); len(p) != 1 || p[0].Severity != Error {
 			t.Errorf("%q: %v", bad, p)
 		}
+	}
+}
+
+// TestHostileKeys bounds what somebody's pass.json can make us say, and how.
+func TestHostileKeys(t *testing.T) {
+	problems := CheckPass([]byte(`{"a\nerror: forged": 1, "\u001b[31m": 1, "` + strings.Repeat("k", 5000) + `": 1, "generic": {"x\"": 1}}`))
+	for _, p := range problems {
+		if strings.ContainsAny(p.Path, "\n\x1b") || len(p.Path) > 200 {
+			t.Errorf("%q", p.Path)
+		}
+	}
+	var many []string
+	for i := range 5000 {
+		many = append(many, fmt.Sprintf(`"venueNam%d": 1, "serialNumber": 1`, i))
+	}
+	if problems := CheckPass([]byte("{" + strings.Join(many, ",") + "}")); len(problems) > 2*maxProblems+1 || !strings.Contains(fmt.Sprint(problems), "there are more problems") {
+		t.Errorf("%d problems", len(problems))
+	}
+	if _, err := ParsePass([]byte(`{"locations": ` + repeat(5000, "1") + `}`)); len(err.(*InvalidError).Problems) != maxProblems {
+		t.Error(len(err.(*InvalidError).Problems))
 	}
 }
 

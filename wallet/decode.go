@@ -9,6 +9,8 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -136,6 +138,9 @@ type decoder struct {
 func (d *decoder) err() error { return append(d.problems, d.twice...).Err() }
 
 func (d *decoder) error(path, fix, format string, args ...any) {
+	if len(d.problems) >= maxProblems {
+		return
+	}
 	d.problems = append(d.problems, Problem{Error, "", path, fmt.Sprintf(format, args...), fix})
 }
 
@@ -274,10 +279,10 @@ func (d *decoder) object(raw json.RawMessage, v reflect.Value, path string) {
 	}
 	seen := map[string]bool{}
 	_ = eachMember(raw, func(key string, value json.RawMessage) {
-		if seen[key] {
+		if seen[key] && len(d.twice) < maxProblems {
 			d.twice = append(d.twice, Problem{Error, "", join(path, key), "the key occurs more than once; which one counts is undefined", "keep one of them"})
-			delete(extra, key)
 		}
+		delete(extra, key) // the last one counts
 		seen[key] = true
 		at, known := p.byName[key]
 		if !known {
@@ -325,8 +330,16 @@ func eachMember(raw json.RawMessage, f func(key string, value json.RawMessage)) 
 	return nil
 }
 
-// join makes a key path.
+// join makes a key path. Keys come from anybody: what could forge the lines of a
+// log is quoted, and what is long cut off.
 func join(path, key string) string {
+	const most = 100
+	if len(key) > most {
+		key = strings.ToValidUTF8(key[:most], "") + "…"
+	}
+	if strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsGraphic(r) || r == '"' }) {
+		key = strconv.Quote(key)
+	}
 	if path == "" {
 		return key
 	}

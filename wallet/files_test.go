@@ -66,6 +66,8 @@ func TestPassFolders(t *testing.T) {
 		{"large image", with(ticket, Files{"logo@2x.png": picture(321, 100)}), []string{"warning logo@2x.png: has 321×100 pixels; 320×100 are drawn at most"}},
 		{"icon not square", with(ticket, Files{"icon.png": picture(30, 29)}), []string{"warning icon.png: has 30×29 pixels, and icons are square"}},
 		{"long thumbnail", with(generic, Files{"thumbnail.png": picture(90, 59)}), []string{"warning thumbnail.png: has 90×59 pixels; the ratio"}},
+		{"image in a folder", with(ticket, Files{"images/logo.png": picture(1, 1), "images/icon.png": picture(1, 1)}), []string{"warning images/icon.png: is in a folder where", "warning images/logo.png: is in a folder where"}},
+		{"icon in a folder", Files{filePass: []byte(ticket), "images/icon.png": picture(1, 1)}, []string{"error icon.png: is missing", "warning images/icon.png: is in a folder where"}},
 		{"unknown scale", with(ticket, Files{"logo@4x.png": picture(1, 1)}), []string{"warning logo@4x.png: has a scale that Wallet does not know"}},
 		{"unknown image", with(ticket, Files{"logos.png": picture(1, 1)}), []string{"warning logos.png: is not an image that Wallet knows (did you mean logo?)"}},
 		{"foreign image", with(ticket, Files{"xyzzy.png": picture(1, 1)}), []string{"warning xyzzy.png: is not an image that Wallet knows; they are"}},

@@ -35,6 +35,34 @@ func FuzzParsePass(f *testing.F) {
 	})
 }
 
+// FuzzParseOrder is the same for orders, and checks them as well.
+func FuzzParseOrder(f *testing.F) {
+	f.Add([]byte(purchase))
+	f.Add([]byte(`{"lineItems":[{"quantity":1e0,"price":{"amount":12.5}}],"merchant":null,"payment":{"x":[]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		problems := CheckOrder(data)
+		order, _ := ParseOrder(data)
+		if order == nil {
+			if problems.Err() == nil {
+				t.Error("no JSON object, and no error")
+			}
+			return
+		}
+		again, err := order.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			if strings.Contains(p.Message, "occurs more than once") {
+				return
+			}
+		}
+		if diff := cmp.Diff(tree(t, data), tree(t, again)); diff != "" {
+			t.Errorf("%s\n%s\n%s", diff, data, again)
+		}
+	})
+}
+
 // FuzzOpen opens and verifies anything. What is found in order has to be signed
 // by the test authority, file by file.
 func FuzzOpen(f *testing.F) {

@@ -63,6 +63,13 @@ func splitImage(name string) (folder, base string, scale int, ext string) {
 	return folder, base, scale, ext
 }
 
+// isPlace reports whether Wallet looks for images in a folder: the top, and those
+// of languages.
+func isPlace(folder string) bool {
+	_, rest, ok := localized(folder)
+	return folder == "" || ok && rest == ""
+}
+
 // isImage reports whether a name is that of an image, right or wrong.
 func isImage(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {
@@ -77,7 +84,11 @@ func isImage(name string) bool {
 func (c *checker) image(name string, data []byte, styles map[string]bool) {
 	c.file = name
 	defer func() { c.file = "" }()
-	_, base, scale, ext := splitImage(name)
+	folder, base, scale, ext := splitImage(name)
+	if !isPlace(folder) {
+		c.warn(nil, "", "move it to the top, or into a folder such as fr.lproj", "is in a folder where Wallet does not look")
+		return
+	}
 	kind, known := imageKinds[base]
 	if !known {
 		near := suggest.Nearest(base, imageNames, 1)

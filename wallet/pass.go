@@ -165,9 +165,10 @@ func (p *Pass) styles() func(yield func(string, **Style) bool) {
 }
 
 // ParsePass reads pass.json. If it is no JSON object the Pass is nil. If values
-// have the wrong type, the error is an *InvalidError that lists all of them, and
-// the Pass is complete nevertheless, with these values in Extra. It checks no
-// more than types; see [CheckPass].
+// have the wrong type or keys occur twice, the error is an *InvalidError that
+// lists all of them, and the Pass is there nevertheless, with the values of the
+// wrong type in Extra and the last of the values that occur twice. It checks no
+// more than that; see [CheckPass].
 func ParsePass(data []byte) (*Pass, error) { return parse[Pass](data) }
 
 // MarshalJSON writes pass.json in a fixed order of keys, without white space.

@@ -245,6 +245,10 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("%s: %s", test.name, got)
 		}
 	}
+	// The intermediate is as old as the test authority, a year at most.
+	if p := signerOf(t, cmstest.Pass(passType)).CheckPass(pass, time.Now().AddDate(2, 0, 0)); len(p) != 2 || !strings.Contains(p[1].Message, "the intermediate that issued it is valid from") {
+		t.Error(p)
+	}
 	order := &Order{OrderTypeIdentifier: orderType}
 	if p := signerOf(t, cmstest.Order(orderType)).CheckOrder(order, time.Now()); len(p) > 0 {
 		t.Error(p)
@@ -275,6 +279,9 @@ func TestSigners(t *testing.T) {
 		if _, err := NewSignerTLS(bad); err == nil {
 			t.Error("no error")
 		}
+	}
+	if signed, err := cms.Verify(must(s.SignDetached([]byte("x"))), []byte("x")); err != nil || !signed.Certificate.Equal(issued.Certificate) {
+		t.Error(err)
 	}
 	wwdr := apple.WWDR.Certificate.Raw
 	text := append([]byte("Bag Attributes\n"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: wwdr})...)

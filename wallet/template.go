@@ -29,8 +29,8 @@ type shared struct {
 // that lists everything for which a pass would be refused; for warnings, see
 // [Files.Check].
 //
-// All files bear a fixed date in the zip, so that equal passes are equal bytes,
-// but for manifest's signature.
+// All files bear a fixed date in the zip, so that equal passes are equal bytes up
+// to the signature, which holds the time.
 func NewTemplate(signer *Signer, files Files) (*Template, error) {
 	c := &checker{}
 	own := without(files, filePass)
@@ -146,7 +146,7 @@ func (t *Template) SignJSON(passJSON []byte, own Files) ([]byte, error) {
 
 // check checks what a pass has to have to go with the template.
 func (t *Template) check(c *checker, p *Pass, own Files) Problems {
-	c.problems = append(c.problems, t.signer.subject.forPass("certificate", p, time.Now())...)
+	c.problems = append(c.problems, t.signer.CheckPass(p, time.Now())...)
 	files := t.files
 	if len(own) > 0 {
 		c.names(own)
@@ -194,7 +194,7 @@ func (t *OrderTemplate) SignJSON(orderJSON []byte, own Files) ([]byte, error) {
 
 func (t *OrderTemplate) sign(c *checker, o *Order, data []byte, own Files) ([]byte, error) {
 	c.orderRules(o)
-	c.problems = append(c.problems, t.signer.subject.forOrder("certificate", o, time.Now())...)
+	c.problems = append(c.problems, t.signer.CheckOrder(o, time.Now())...)
 	names, size := t.names, t.size
 	if len(own) > 0 {
 		c.names(own)
