@@ -114,10 +114,9 @@ func (c *checker) alphabet(b *Barcode, at *place) {
 	default:
 		return
 	}
-	if strings.Trim(b.Message, allowed) != "" || strings.IndexFunc(b.Message, func(r rune) bool { return !strings.ContainsRune(allowed, r) }) >= 0 {
+	if strings.ContainsFunc(b.Message, func(r rune) bool { return !strings.ContainsRune(allowed, r) }) {
 		c.warn(at, "message", "use a QR code for other characters", "has characters that this code has not: it has %s", what)
-	}
-	if b.Format == BarcodeI2of5 && len(b.Message)%2 != 0 {
+	} else if b.Format == BarcodeI2of5 && len(b.Message)%2 != 0 {
 		c.warn(at, "message", "put a 0 before it", "has an odd number of digits; Interleaved 2 of 5 codes pairs")
 	}
 }
