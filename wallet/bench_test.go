@@ -8,7 +8,9 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"testing"
+	"time"
 
 	"aviso.example/internal/cmstest"
 )
@@ -56,27 +58,43 @@ func boardingPass() *Pass {
 	return pass
 }
 
+// clocked is a key that knows how long it signed.
+type clocked struct {
+	crypto.Signer
+	spent time.Duration
+}
+
+func (c *clocked) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	defer func(start time.Time) { c.spent += time.Since(start) }(time.Now())
+	return c.Signer.Sign(random, digest, opts)
+}
+
 // BenchmarkSign makes whole passes, one after the other: checked, encoded,
-// hashed, signed, zipped. The figure to hold it against is
-// BenchmarkRSASignatureAlone, below which no signed pass can be.
+// hashed, signed, zipped. Below BenchmarkRSASignatureAlone no signed pass can be;
+// %-signature is the share of the time that goes into the RSA signature itself,
+// which stays what it is on a machine that has other things to do.
 func BenchmarkSign(b *testing.B) {
 	files := icons()
 	files["logo.png"], files["logo@2x.png"], files["logo@3x.png"] = logo(160, 50), logo(320, 100), logo(480, 150)
 	files["footer.png"], files["footer@2x.png"] = logo(286, 15), logo(572, 30)
 	files["de.lproj/pass.strings"] = StringsFile{"GATE": "Flugsteig", "SEAT": "Platz", "ZONE": "Zone", "BOARDING": "Einstieg ab", "PASSENGER": "Fluggast", "CLASS": "Klasse"}.Format()
-	template := must(NewTemplate(signerOf(b, cmstest.Pass(passType)), files))
+	issued := cmstest.Apple().Issue(cmstest.Pass(passType))
+	key := &clocked{Signer: issued.Key}
+	template := must(NewTemplate(must(NewSigner(issued.Certificate, key, cmstest.Apple().WWDR.Certificate)), files))
 	pass := boardingPass()
 	if problems := pass.Validate(); len(problems) > 0 {
 		b.Fatal(problems)
 	}
 	size := len(must(template.Sign(pass, nil)))
 	b.ReportAllocs()
+	key.spent = 0
 	for b.Loop() {
 		if _, err := template.Sign(pass, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "passes/s")
+	b.ReportMetric(100*key.spent.Seconds()/b.Elapsed().Seconds(), "%-signature")
 	b.ReportMetric(float64(size), "bytes/pass")
 }
 

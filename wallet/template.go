@@ -60,6 +60,10 @@ func NewOrderTemplate(signer *Signer, files Files) (*OrderTemplate, error) {
 	return &OrderTemplate{s}, nil
 }
 
+// storeBelow is the size of pass.json up to which it is not compressed. What it
+// would save is a packet on its way to the device.
+const storeBelow = 4 << 10
+
 func newShared(c *checker, signer *Signer, files Files, digest bundle.Digest) (shared, error) {
 	if signer == nil {
 		c.problems = append(c.problems, Problem{Error, "certificate", "", "is missing", "make a Signer"})
@@ -67,7 +71,13 @@ func newShared(c *checker, signer *Signer, files Files, digest bundle.Digest) (s
 	if err := c.problems.Err(); err != nil {
 		return shared{}, err
 	}
-	t, err := bundle.NewTemplate(bundle.Config{Digest: digest}, files.list()...)
+	// The file that differs has its place already, so that its name is not looked
+	// at again for each pass.
+	name := filePass
+	if c.order {
+		name = fileOrder
+	}
+	t, err := bundle.NewTemplate(bundle.Config{Digest: digest, StoreBelow: storeBelow}, append(files.list(), bundle.File{Name: name})...)
 	problems, err := bundleProblems(err)
 	if err != nil {
 		return shared{}, err

@@ -254,3 +254,26 @@ func BenchmarkPack(b *testing.B) {
 		}
 	}
 }
+
+// TestStoreBelow: what is short and given to Pack is not compressed, what is in
+// the template still is.
+func TestStoreBelow(t *testing.T) {
+	template := must(NewTemplate(Config{StoreBelow: 1000}, strfile, File{Name: "pass.json"}))
+	long := File{"long.txt", bytes.Repeat([]byte("x"), 1000)}
+	var out bytes.Buffer
+	if err := template.Pack(&out, sign, pass("a"), long); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range must(zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))).File {
+		want := map[string]uint16{"pass.json": zip.Store, "manifest.json": zip.Store, "signature": zip.Store}[f.Name]
+		if f.Name == strfile.Name || f.Name == long.Name {
+			want = zip.Deflate
+		}
+		if f.Method != want {
+			t.Errorf("%s: method %d", f.Name, f.Method)
+		}
+	}
+	if err := template.Pack(&out, sign, File{Name: "PASS.json"}); err == nil {
+		t.Error("names that differ in case only are packed")
+	}
+}
