@@ -203,6 +203,8 @@ func (c *checker) relevance(p *Pass) {
 		c.warn(nil, key, "give locations instead", "has no effect on coupons and store cards")
 	case dated && p.Generic != nil && len(p.Locations) == 0:
 		c.warn(nil, key, "add locations", "has no effect on generic passes without locations")
+	case dated && p.RelevantDate == "":
+		c.warn(nil, "relevantDates", "write relevantDate, too", "is read from iOS 18 on; older systems read relevantDate")
 	}
 }
 

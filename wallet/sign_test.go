@@ -106,7 +106,7 @@ func TestSignPass(t *testing.T) {
 			if p.Pass.PassTypeIdentifier != passType || p.Pass.TeamIdentifier != cmstest.TeamID || p.Pass.FormatVersion != 1 || len(p.Files) != 6 {
 				t.Errorf("%+v", p)
 			}
-			if problems := without(p.Files, fileManifest, fileSignature).Check(); len(problems) > 0 {
+			if problems := p.Source().Check(); len(problems) > 0 {
 				t.Error(problems)
 			}
 		})

@@ -78,6 +78,10 @@ func (p *Package) parse() {
 	}
 }
 
+// Source returns the files of which the package was made: all but manifest.json
+// and signature. They can be checked, changed and signed again.
+func (p *Package) Source() Files { return without(p.Files, fileManifest, fileSignature) }
+
 // Trust is whether a signature leads to somebody who is trusted.
 type Trust uint8
 
@@ -142,7 +146,8 @@ type Verification struct {
 // lists exactly the files there are, each with its hash; that the signature is
 // over the manifest; that the signer's certificate leads to one of the roots; and
 // that it is of the right kind, of the pass type and the team that pass.json
-// names, and not expired. What pass.json shows is checked by [Files.Check].
+// names, and not expired. What pass.json shows is checked by [Files.Check] of the
+// [Package.Source].
 func (p *Package) Verify(options VerifyOptions) *Verification {
 	if options.At.IsZero() {
 		options.At = time.Now()
