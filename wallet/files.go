@@ -22,6 +22,14 @@ const (
 	fileTooling         = "tooling.json" // Apple's pass-builder writes it
 )
 
+// The content types with which packages are sent ("Distributing and updating a
+// pass"; for orders, Apple's page of the endpoint that returns one).
+const (
+	ContentTypePass   = "application/vnd.apple.pkpass"
+	ContentTypePasses = "application/vnd.apple.pkpasses"
+	ContentTypeOrder  = "application/vnd.apple.finance.order"
+)
+
 // Files are the files of a pass or an order by their names, with / between
 // folders: everything but manifest.json and signature, which are made on
 // signing.

@@ -147,8 +147,7 @@ type OrderApplication struct {
 
 // OrderAmount is an amount of money in an order (Apple, "CurrencyAmount").
 type OrderAmount struct {
-	// Amount is a decimal number as text, such as "12.50". Apple's examples
-	// write it as a number, too; a number is kept in Extra.
+	// Amount is a decimal number as text, such as "12.50".
 	Amount string `json:"amount"`
 	// Currency has three letters (ISO 4217).
 	Currency string `json:"currency"`

@@ -85,7 +85,8 @@ type RelevantDate struct {
 	Extra Extra `json:"-"`
 }
 
-// FeaturedAction is a button below the pass (iOS 27).
+// FeaturedAction is something that Wallet offers to do, such as to call (iOS 27;
+// WWDC 2026, session 209).
 type FeaturedAction struct {
 	Identifier string `json:"identifier"`
 	// Type is one of Apple's words, such as "viewSchedule", "call" or "shop".
@@ -162,7 +163,7 @@ type UpcomingImages struct {
 // RemoteImage is an image in several scales.
 type RemoteImage struct {
 	URLs []RemoteImageURL `json:"URLs"`
-	// ReuseExisting takes the image of the pass itself.
+	// ReuseExisting is false if absent; more than its name is not documented.
 	ReuseExisting bool `json:"reuseExisting"`
 
 	Extra Extra `json:"-"`

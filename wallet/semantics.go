@@ -137,7 +137,7 @@ type SemanticTags struct {
 	AwayTeamLocation     string `json:"awayTeamLocation"`
 	AwayTeamAbbreviation string `json:"awayTeamAbbreviation"`
 
-	// Airplay is not documented; it is seen in hotel keys.
+	// Airplay is not documented by Apple.
 	Airplay []Airplay `json:"airplay"`
 
 	Extra Extra `json:"-"`
