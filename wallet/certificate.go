@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"aviso.example/internal/cms"
@@ -153,6 +154,15 @@ func (id identity) team() string {
 	return ""
 }
 
+// short cuts off what no identifier needs.
+func short(s string) string {
+	const most = 100
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
 // forPass checks a certificate against a pass. file is where the problems are
 // said to be.
 func (id identity) forPass(file string, p *Pass, at time.Time) Problems {
@@ -160,7 +170,7 @@ func (id identity) forPass(file string, p *Pass, at time.Time) Problems {
 	switch {
 	case id.UID != p.PassTypeIdentifier:
 		c.error(nil, "", "use the certificate of that pass type, or set passTypeIdentifier to it",
-			"is for %q (its UID), and passTypeIdentifier is %q", id.UID, p.PassTypeIdentifier)
+			"is for %q (its UID), and passTypeIdentifier is %q", short(id.UID), short(p.PassTypeIdentifier))
 	case !id.PassType:
 		c.error(nil, "", "use a Pass Type ID certificate", "is not marked as a Pass Type ID certificate (extension 1.2.840.113635.100.6.1.16)")
 	case id.passType != "" && id.passType != id.UID:
@@ -170,7 +180,7 @@ func (id identity) forPass(file string, p *Pass, at time.Time) Problems {
 		c.error(nil, "", "use a Pass Type ID certificate", "is not for signing passes (extended key usage 1.2.840.113635.100.4.14)")
 	}
 	if !slices.Contains(id.TeamIDs, p.TeamIdentifier) {
-		c.error(nil, "", "set teamIdentifier to the team of the certificate", "is of the team %q (its OU), and teamIdentifier is %q", id.team(), p.TeamIdentifier)
+		c.error(nil, "", "set teamIdentifier to the team of the certificate", "is of the team %q (its OU), and teamIdentifier is %q", short(id.team()), short(p.TeamIdentifier))
 	}
 	c.valid(id.certificate, at)
 	return c.problems
@@ -183,7 +193,7 @@ func (id identity) forOrder(file string, o *Order, at time.Time) Problems {
 	switch {
 	case id.UID != o.OrderTypeIdentifier:
 		c.error(nil, "", "use the certificate of that order type, or set orderTypeIdentifier to it",
-			"is for %q (its UID), and orderTypeIdentifier is %q", id.UID, o.OrderTypeIdentifier)
+			"is for %q (its UID), and orderTypeIdentifier is %q", short(id.UID), short(o.OrderTypeIdentifier))
 	case id.PassType || id.WebsitePush:
 		c.error(nil, "", "use an Order Type ID certificate", "is for passes or websites, and not for orders")
 	}

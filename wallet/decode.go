@@ -333,10 +333,7 @@ func eachMember(raw json.RawMessage, f func(key string, value json.RawMessage)) 
 // join makes a key path. Keys come from anybody: what could forge the lines of a
 // log is quoted, and what is long cut off.
 func join(path, key string) string {
-	const most = 100
-	if len(key) > most {
-		key = strings.ToValidUTF8(key[:most], "") + "…"
-	}
+	key = short(key)
 	if strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsGraphic(r) || r == '"' }) {
 		key = strconv.Quote(key)
 	}
