@@ -128,3 +128,11 @@ func BenchmarkMarshal(b *testing.B) {
 		must(pass.MarshalJSON())
 	}
 }
+
+func BenchmarkParsePass(b *testing.B) {
+	data := must(boardingPass().MarshalJSON())
+	b.ReportAllocs()
+	for b.Loop() {
+		must(ParsePass(data))
+	}
+}

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -208,7 +209,7 @@ func (c *checker) walkExtra(p *plan, v reflect.Value, extra Extra, at *place) {
 		}
 		d := &decoder{}
 		path := at.at(key).String()
-		if err := syntax(raw); err != nil {
+		if raw = bytes.TrimSpace(raw); syntax(raw) != nil {
 			d.error(path, "put JSON into Extra", "is no JSON")
 		} else {
 			d.value(raw, reflect.New(field.Type()).Elem(), path)

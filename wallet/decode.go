@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"reflect"
 	"strconv"
@@ -108,6 +107,9 @@ func syntax(data []byte) error {
 	}
 	if len(data) == 0 {
 		return fmt.Errorf("%w: it is empty", errNotObject)
+	}
+	if json.Valid(data) {
+		return nil
 	}
 	var raw json.RawMessage
 	err := json.Unmarshal(data, &raw)
@@ -251,15 +253,14 @@ func (d *decoder) slice(raw json.RawMessage, v reflect.Value, path string) bool 
 	if kindOf(raw) != kindArray {
 		return d.wrong(path, raw, string(kindArray))
 	}
-	var elements []json.RawMessage
-	if json.Unmarshal(raw, &elements) != nil {
-		return false // not reached: syntax was checked
-	}
-	list := reflect.MakeSlice(v.Type(), len(elements), len(elements))
-	fits := true
-	for i, element := range elements {
-		fits = d.value(bytes.TrimSpace(element), list.Index(i), fmt.Sprintf("%s[%d]", path, i)) && fits
-	}
+	n := 0
+	eachElement(raw, func(json.RawMessage) { n++ })
+	list := reflect.MakeSlice(v.Type(), n, n)
+	fits, i := true, 0
+	eachElement(raw, func(element json.RawMessage) {
+		fits = d.value(element, list.Index(i), path+"["+strconv.Itoa(i)+"]") && fits
+		i++
+	})
 	if fits {
 		v.Set(list)
 	}
@@ -277,18 +278,25 @@ func (d *decoder) object(raw json.RawMessage, v reflect.Value, path string) {
 		}
 		extra[key] = bytes.Clone(value)
 	}
-	seen := map[string]bool{}
-	_ = eachMember(raw, func(key string, value json.RawMessage) {
-		if seen[key] && len(d.twice) < maxProblems {
-			d.twice = append(d.twice, Problem{Error, "", join(path, key), "the key occurs more than once; which one counts is undefined", "keep one of them"})
+	seen := make([]bool, len(p.fields))
+	eachMember(raw, func(name, value json.RawMessage) {
+		key, err := unquote(name)
+		if err != nil {
+			return // not reached: syntax was checked
 		}
-		delete(extra, key) // the last one counts
-		seen[key] = true
 		at, known := p.byName[key]
+		_, again := extra[key]
+		if again || known && seen[at] {
+			if len(d.twice) < maxProblems {
+				d.twice = append(d.twice, Problem{Error, "", join(path, key), "the key occurs more than once; which one counts is undefined", "keep one of them"})
+			}
+			delete(extra, key) // the last one counts
+		}
 		if !known {
 			keep(key, value)
 			return
 		}
+		seen[at] = true
 		field := v.Field(p.fields[at].index)
 		field.SetZero()
 		switch {
@@ -304,30 +312,6 @@ func (d *decoder) object(raw json.RawMessage, v reflect.Value, path string) {
 	if extra != nil {
 		v.Field(p.extra).Set(reflect.ValueOf(extra))
 	}
-}
-
-// eachMember calls f for each member of a JSON object, in order, duplicates
-// too. The values have no white space around them.
-func eachMember(raw json.RawMessage, f func(key string, value json.RawMessage)) error {
-	in := json.NewDecoder(bytes.NewReader(raw))
-	if _, err := in.Token(); err != nil {
-		return err
-	}
-	for in.More() {
-		key, err := in.Token()
-		if err != nil {
-			return err
-		}
-		var value json.RawMessage
-		if err := in.Decode(&value); err != nil {
-			return err
-		}
-		f(key.(string), bytes.TrimSpace(value))
-	}
-	if _, err := in.Token(); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
 }
 
 // join makes a key path. Keys come from anybody: what could forge the lines of a

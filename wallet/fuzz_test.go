@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -31,6 +32,52 @@ func FuzzParsePass(f *testing.F) {
 		}
 		if diff := cmp.Diff(tree(t, data), tree(t, again)); diff != "" {
 			t.Errorf("%s\n%s\n%s", diff, data, again)
+		}
+	})
+}
+
+// FuzzScan holds our walk over JSON against that of encoding/json.
+func FuzzScan(f *testing.F) {
+	f.Add([]byte(strange))
+	f.Add([]byte(` { "a\\\"}" : [ 1 , -2.5e3,"]",{ } , [ ],null ] , "b":{"c" :true}, "":"" } `))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = bytes.TrimSpace(data)
+		if !json.Valid(data) {
+			return
+		}
+		var got []string
+		switch data[0] {
+		case '{':
+			eachMember(data, func(key, value json.RawMessage) { got = append(got, string(key), string(value)) })
+		case '[':
+			eachElement(data, func(value json.RawMessage) { got = append(got, string(value)) })
+		default:
+			if n := skipValue(data, 0); n != len(data) {
+				t.Errorf("%q ends after %d bytes", data, n)
+			}
+			return
+		}
+		in := json.NewDecoder(bytes.NewReader(data))
+		_, _ = in.Token()
+		var want []string
+		for in.More() {
+			var value json.RawMessage
+			if data[0] == '{' && len(want)%2 == 0 {
+				key, _ := in.Token()
+				raw := bytes.TrimSpace(data[:in.InputOffset()])
+				want = append(want, key.(string))
+				if text, err := unquote(json.RawMessage(got[len(want)-1])); err != nil || text != key || !bytes.HasSuffix(raw, []byte(got[len(want)-1])) {
+					t.Fatalf("key %q, want %q", got[len(want)-1], key)
+				}
+				got[len(want)-1] = key.(string)
+			}
+			if err := in.Decode(&value); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, string(bytes.TrimSpace(value)))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
