@@ -24,10 +24,16 @@ import (
 
 const passType = "pass.com.example.interop"
 
-// passLeaf has openssl make a Pass Type ID certificate below the WWDR stand-in.
+const orderType = "order.com.example.interop"
+
+// passLeaf has openssl make a Pass Type ID certificate below the WWDR stand-in,
+// with a key of the kind rsa or ec; "order" is an Order Type ID certificate.
 func passLeaf(t *testing.T, c *signingChain, kind string) (certificate, key string) {
 	t.Helper()
-	name := "pass-" + kind
+	name, section, uid, commonName := "pass-"+kind, "pass", passType, "Pass Type ID: "+passType
+	if kind == "order" {
+		section, uid, commonName = "order", orderType, "Order Type ID: "+orderType
+	}
 	newKey := []string{"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"}
 	if kind == "ec" {
 		newKey = []string{"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"}
@@ -41,11 +47,18 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 1.2.840.113635.100.6.1.16 = ASN1:UTF8String:`+passType+`
 1.2.840.113635.100.6.3.2 = ASN1:NULL
+[order]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = clientAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+1.2.840.113635.100.6.3.2 = ASN1:NULL
 `)
 	run(t, c.dir, "openssl", append([]string{"genpkey", "-out", name + ".key"}, newKey...)...)
 	run(t, c.dir, "openssl", "req", "-new", "-key", name+".key", "-out", name+".csr",
-		"-subj", "/UID="+passType+"/CN=Pass Type ID: "+passType+"/OU="+teamID+"/O=Example/C=US")
-	run(t, c.dir, "openssl", "x509", "-req", "-in", name+".csr", "-sha256", "-days", "90", "-extfile", extensions, "-extensions", "pass",
+		"-subj", "/UID="+uid+"/CN="+commonName+"/OU="+teamID+"/O=Example/C=US")
+	run(t, c.dir, "openssl", "x509", "-req", "-in", name+".csr", "-sha256", "-days", "90", "-extfile", extensions, "-extensions", section,
 		"-CA", "wwdr.pem", "-CAkey", "wwdr.key", "-CAcreateserial", "-out", name+".pem")
 	return filepath.Join(c.dir, name+".pem"), filepath.Join(c.dir, name+".key")
 }
@@ -299,8 +312,8 @@ func verified(t *testing.T, c *signingChain, name string, data []byte, warning s
 	return p
 }
 
-// TestOpenSSLTakesOurPasses unpacks our passes with unzip, and checks hashes with
-// sha1sum and the signature with openssl.
+// TestOpenSSLTakesOurPasses unpacks our passes and an order with unzip, and checks
+// hashes with sha1sum or sha256sum and the signature with openssl.
 func TestOpenSSLTakesOurPasses(t *testing.T) {
 	c := makeSigningChain(t)
 	for _, kind := range []string{"rsa", "ec"} {
@@ -312,24 +325,38 @@ func TestOpenSSLTakesOurPasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := t.TempDir()
-		file := writeFile(t, filepath.Join(t.TempDir(), "x.pkpass"), string(pkpass))
-		run(t, dir, "unzip", "-q", file)
-		var manifest map[string]string
-		if err := json.Unmarshal(readFile(t, filepath.Join(dir, "manifest.json")), &manifest); err != nil || len(manifest) != 3 {
-			t.Fatal(manifest, err)
-		}
-		var sums strings.Builder
-		for name, sum := range manifest {
-			fmt.Fprintf(&sums, "%s  %s\n", sum, name)
-		}
-		writeFile(t, filepath.Join(dir, "sums"), sums.String())
-		run(t, dir, "sha1sum", "--check", "--strict", "sums")
-		run(t, dir, "openssl", "cms", "-verify", "-inform", "DER", "-in", "signature", "-content", "manifest.json", "-CAfile", c.root, "-purpose", "any", "-out", os.DevNull)
-		writeFile(t, filepath.Join(dir, "changed.json"), string(readFile(t, filepath.Join(dir, "manifest.json")))+" ")
-		if out, err := try(t, dir, "openssl", "cms", "-verify", "-inform", "DER", "-in", "signature", "-content", "changed.json", "-CAfile", c.root, "-purpose", "any", "-out", os.DevNull); err == nil {
-			t.Errorf("openssl accepts another manifest: %s", out)
-		}
+		taken(t, c, pkpass, "sha1sum")
+	}
+	order, err := wallet.Files{"logo@2x.png": square(100), "order.json": []byte(`{"schemaVersion": 1, "orderTypeIdentifier": "` + orderType + `", "orderIdentifier": "1",
+		"orderType": "ecommerce", "orderManagementURL": "https://example.com/orders/1", "createdAt": "2026-07-01T20:30:00Z", "updatedAt": "2026-07-01T20:30:00Z", "status": "open",
+		"merchant": {"displayName": "Example", "merchantIdentifier": "merchant.com.example", "url": "https://example.com", "logo": "logo"}}`),
+		"de.lproj/order.strings": wallet.StringsFile{"Example": "Beispiel"}.Format()}.Sign(passSigner(t, c, "order"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken(t, c, order, "sha256sum")
+}
+
+// taken unpacks one of our packages and checks it with other people's programs.
+func taken(t *testing.T, c *signingChain, data []byte, sum string) {
+	t.Helper()
+	dir := t.TempDir()
+	run(t, dir, "unzip", "-q", writeFile(t, filepath.Join(t.TempDir(), "x.zip"), string(data)))
+	var manifest map[string]string
+	if err := json.Unmarshal(readFile(t, filepath.Join(dir, "manifest.json")), &manifest); err != nil || len(manifest) != 3 {
+		t.Fatal(manifest, err)
+	}
+	var sums strings.Builder
+	for name, hash := range manifest {
+		fmt.Fprintf(&sums, "%s  %s\n", hash, name)
+	}
+	writeFile(t, filepath.Join(dir, "sums"), sums.String())
+	run(t, dir, sum, "--check", "--strict", "sums")
+	verify := []string{"cms", "-verify", "-inform", "DER", "-in", "signature", "-CAfile", c.root, "-purpose", "any", "-out", os.DevNull, "-content"}
+	run(t, dir, "openssl", append(verify, "manifest.json")...)
+	writeFile(t, filepath.Join(dir, "changed.json"), string(readFile(t, filepath.Join(dir, "manifest.json")))+" ")
+	if out, err := try(t, dir, "openssl", append(verify, "changed.json")...); err == nil {
+		t.Errorf("openssl accepts another manifest: %s", out)
 	}
 }
 
