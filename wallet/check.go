@@ -136,6 +136,10 @@ func (c *checker) walkField(field reflect.Value, f *planField, at *place) {
 		c.link(at, f.name, field.String())
 	case ruleText:
 		c.utf8(at, f.name, field.String())
+	case ruleTexts:
+		for i := range field.Len() {
+			c.utf8(at.item(f.name, i), "", field.Index(i).String())
+		}
 	case ruleValue:
 		c.utf8(at, f.name, field.Interface().(Value).text)
 	}

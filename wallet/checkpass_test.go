@@ -308,6 +308,7 @@ func TestValidateInGo(t *testing.T) {
 	}
 	pass.Description = "\xff"
 	pass.EventTicket.PrimaryFields[0].Value = Text("a\xff")
+	pass.Semantics = &SemanticTags{ArtistIDs: []string{"1", "\xff"}}
 	pass.Extra = Extra{"newer": json.RawMessage("1"), "logoText": json.RawMessage("{")}
 	var got []string
 	for _, p := range pass.Validate() {
@@ -316,6 +317,7 @@ func TestValidateInGo(t *testing.T) {
 	want := []string{
 		"description: is not UTF-8 (convert the text to UTF-8)",
 		"eventTicket.primaryFields[0].value: is not UTF-8 (convert the text to UTF-8)",
+		"semantics.artistIDs[1]: is not UTF-8 (convert the text to UTF-8)",
 		"logoText: is no JSON (put JSON into Extra)",
 		"newer: is not a key that Apple documents here; Wallet ignores it (nothing, if it is newer than this program)",
 	}

@@ -47,6 +47,7 @@ const (
 	ruleWords // a list of these
 	ruleLink
 	ruleText
+	ruleTexts
 	ruleValue
 )
 
@@ -76,6 +77,9 @@ func ruleOf(t reflect.Type, name string) rule {
 	}
 	if _, fixed = words[t.Elem()]; fixed {
 		return ruleWords
+	}
+	if t.Elem().Kind() == reflect.String {
+		return ruleTexts
 	}
 	return ruleNone
 }

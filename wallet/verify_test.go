@@ -265,6 +265,11 @@ func TestPasses(t *testing.T) {
 			t.Errorf("%q: %v", want, err)
 		}
 	}
+	c := &checker{}
+	c.passes(2, maxPassesBytes+1)
+	if err := c.problems.Err(); err == nil || !strings.Contains(err.Error(), "more than 150 MB") {
+		t.Error(err)
+	}
 	other := zipped(Files{"a.pkpass": pass, "readme.txt": nil})
 	if passes, problems, err := ReadPasses(bytes.NewReader(other), int64(len(other))); err != nil || len(passes) != 1 || len(problems) != 1 || problems[0].Severity != Warning {
 		t.Error(problems, err)
