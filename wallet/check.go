@@ -1,7 +1,6 @@
 package wallet
 
 import (
-	"bytes"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -213,7 +212,7 @@ func (c *checker) walkExtra(p *plan, v reflect.Value, extra Extra, at *place) {
 		}
 		d := &decoder{}
 		path := at.at(key).String()
-		if raw = bytes.TrimSpace(raw); syntax(raw) != nil {
+		if raw = trim(raw); syntax(raw) != nil {
 			d.error(path, "put JSON into Extra", "is no JSON")
 		} else {
 			d.value(raw, reflect.New(field.Type()).Elem(), path)

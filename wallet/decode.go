@@ -75,7 +75,7 @@ func unmarshal(data []byte, v any) error {
 // decode reads data into v and returns what did not fit. The error says that
 // data is no JSON, or of another kind altogether.
 func decode(data []byte, v any) (*decoder, error) {
-	data = bytes.TrimSpace(data)
+	data = trim(data)
 	if err := syntax(data); err != nil {
 		return nil, err
 	}
@@ -90,6 +90,9 @@ func decode(data []byte, v any) (*decoder, error) {
 	d.value(data, target, "")
 	return d, nil
 }
+
+// trim cuts off JSON's white space, which is less than Unicode's.
+func trim(data []byte) []byte { return bytes.Trim(data, " \t\r\n") }
 
 // syntax says where data stops being JSON.
 func syntax(data []byte) error {
@@ -114,14 +117,14 @@ func syntax(data []byte) error {
 	var raw json.RawMessage
 	err := json.Unmarshal(data, &raw)
 	if bad, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("%w: %s: %s", errNotObject, position(data, int(bad.Offset)), bad.Error())
+		return fmt.Errorf("%w: %s: %s", errNotObject, position(data, int(bad.Offset)-1), bad.Error())
 	}
 	return err
 }
 
 // position returns line and column of a byte, counted from one.
 func position(data []byte, offset int) string {
-	before := data[:min(offset, len(data))]
+	before := data[:max(0, min(offset, len(data)))]
 	line := bytes.Count(before, []byte("\n")) + 1
 	return fmt.Sprintf("line %d, column %d", line, len(before)-bytes.LastIndexByte(before, '\n'))
 }

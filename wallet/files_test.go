@@ -51,7 +51,7 @@ func TestPassFolders(t *testing.T) {
 	}{
 		{"good", with(ticket, Files{"logo.png": picture(160, 50), "strip@2x.png": picture(750, 288), "en.lproj/pass.strings": []byte(`"a" = "b";`), fileTooling: []byte("{}")}), nil},
 		{"no pass.json", with("", nil), []string{"error pass.json: is missing"}},
-		{"broken pass.json", with("{", nil), []string{"error pass.json: not a JSON object: line 1, column 2"}},
+		{"broken pass.json", with("{", nil), []string{"error pass.json: not a JSON object: line 1, column 1"}},
 		{"twice in pass.json", with(strings.Replace(ticket, `"description"`, `"logoText": "", "logoText": "x", "description"`, 1), nil), []string{"error logoText: the key occurs"}},
 		{"no icon", with(ticket, Files{"icon.png": nil, "icon@2x.png": nil, "icon@3x.png": nil}), []string{"error icon.png: is missing"}},
 		{"icon only @2x", with(ticket, Files{"icon.png": nil, "icon@3x.png": nil}), []string{"warning icon@3x.png: is missing"}},

@@ -214,9 +214,11 @@ func TestNotJSON(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                         "empty",
 		"[]":                       "an array",
+		"\v{}":                     "line 1, column 1",
+		"{}\u00a0":                 "line 1",
 		"\xef\xbb\xbf{}":           "byte order mark",
 		"{\n \"a\": \"\xff\"}":     "line 2, column 8 is not UTF-8",
-		"{\"a\": 1,\n}":            "line 2, column 2",
+		"{\"a\": 1,\n}":            "line 2, column 1",
 		`{"a": 1} x`:               "line 1",
 		`{"formatVersion": 1`:      "unexpected end",
 		strings.Repeat("[", 20000): "depth",
