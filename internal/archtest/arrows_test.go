@@ -66,7 +66,11 @@ var keptApart = []struct {
 	{"wallet/webservice", []string{"sim", "apnstest", "engine", "wallet", "wallet/sqlite"}, "it answers with bytes that the caller made, wherever the caller keeps them, and pushes through any client"},
 	{"wallet/sqlite", []string{"sim", "apnstest", "engine", "wallet"}, "it keeps what a web service has to remember, which is not passes"},
 	{"safari", []string{"apns", "auth", "engine"}, "a push package is a file"},
-	{"webpush", []string{"apns", "auth", "engine"}, "standard Web Push has nothing to do with APNs but the user"},
+	{
+		"webpush",
+		[]string{"apns", "auth", "engine", "sim", "internal/h2", "internal/pool", "internal/proto", "internal/memnet"},
+		"standard Web Push has nothing to do with APNs but the user, and it goes to many origins with few messages each: that is net/http's trade",
+	},
 	{"internal/h2", []string{"internal/proto"}, "it knows nothing of APNs, so that its tests speak of HTTP/2 only"},
 	{"internal/pool", []string{"internal/proto"}, "as internal/h2"},
 	{
@@ -146,6 +150,7 @@ var linkedBy = []struct {
 		[]string{"github.com/smallstep/pkcs7", "golang.org/x/text"},
 		"whoever signs passes needs no network: signatures, and the character sets of barcodes",
 	},
+	{"webpush", []string{"golang.org/x/sync"}, "its cryptography and HTTP are the standard library's; the semaphore of x/sync can be waited on with a context"},
 	{"internal/h2", []string{"golang.org/x/net", "golang.org/x/text"}, "HTTP/2 needs its framer and header compression"},
 }
 

@@ -1,0 +1,265 @@
+package webpush
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// delivery is one message on its way to one subscription.
+type delivery struct {
+	client       *Client
+	subscription *subscription
+	message      *Message
+
+	receipt     Receipt
+	begun       time.Time
+	body        []byte // encrypted; made when there is room to send it
+	unprocessed int    // attempts that the push service did not act on
+	pauses      int    // for the back-off
+	unknown     error  // why an attempt got no answer
+	rejected    *RejectedError
+}
+
+// run makes attempts until one settles the matter.
+func (d *delivery) run(ctx context.Context) error {
+	d.begun = time.Now()
+	o := d.client.origins.enter(d.subscription)
+	defer d.client.origins.leave(o)
+	for {
+		pause, err := d.try(ctx, o)
+		if err == nil {
+			return nil
+		}
+		if pause < 0 {
+			return d.end(err)
+		}
+		if cause := d.wait(ctx, pause); cause != nil {
+			return d.end(cause)
+		}
+	}
+}
+
+// end is the outcome if there is no other attempt. What may have been processed
+// once stays Unknown, whatever became of it later; and a refusal says more than
+// that there was no time left.
+func (d *delivery) end(cause error) error {
+	switch {
+	case d.unknown != nil:
+		if cause != d.unknown {
+			cause = both(d.unknown, cause)
+		}
+		return &UnknownError{d.receipt, cause}
+	case d.rejected != nil:
+		d.rejected.Receipt = d.receipt
+		if cause != error(d.rejected) {
+			d.rejected.Cause = cause
+		}
+		return d.rejected
+	}
+	return &NotSentError{d.receipt, cause}
+}
+
+// settle tells try's caller that there is no point in another attempt.
+const settle = -1
+
+// try makes one attempt. It returns nil if the message was accepted; otherwise
+// how long to wait before the next attempt, or settle.
+func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err error) {
+	c := d.client
+	if pause := o.resting(time.Now()); pause > 0 {
+		if cause := d.wait(ctx, pause); cause != nil {
+			return settle, fmt.Errorf("%w: the push service wants to be left alone for another %v", cause, pause.Round(time.Second))
+		}
+	}
+	// The origin's room first: who waits for a slow origin must not hold room that
+	// others could use.
+	if o.room.Acquire(ctx, 1) != nil {
+		return settle, because(ctx)
+	}
+	defer o.room.Release(1)
+	if c.room.Acquire(ctx, 1) != nil {
+		return settle, because(ctx)
+	}
+	defer c.room.Release(1)
+
+	now := time.Now()
+	if err := o.down(now); err != nil {
+		return settle, err
+	}
+	ttl := d.message.lifetime()
+	if ttl > 0 {
+		if ttl -= now.Sub(d.begun); ttl <= 0 {
+			return settle, ErrNoTime
+		}
+	}
+	if d.body == nil && !d.message.Empty {
+		if d.body, err = Encrypt(wrap(d.subscription), d.message.Payload, d.message.Padding); err != nil {
+			return settle, err
+		}
+	}
+	credential, err := c.signer.authorization(o.name, now)
+	if err != nil {
+		return settle, err
+	}
+	attempt, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, ErrTimeout)
+	defer cancel()
+	x := &exchange{origin: o, host: d.receipt.Host}
+	answer, fate, err := x.do(attempt, d.subscription, d.header(credential, ttl), d.body)
+	if fate == fateAnswered {
+		return d.answered(o, answer, credential)
+	}
+	err = plainly(err, scrubber(d.subscription, credential.authorization))
+	if fate == fateLost {
+		d.receipt.Attempts++
+		d.unknown = err
+		if ctx.Err() != nil || !c.cfg.ResendUnknown || d.receipt.Attempts >= c.cfg.MaxAttempts {
+			return settle, d.unknown
+		}
+		return d.again(d.backoff(), d.unknown)
+	}
+	return d.notProcessed(ctx, o, x.conns.Load() > 0, err)
+}
+
+// header is what RFC 8030 section 5 and RFC 8292 section 3 ask for.
+func (d *delivery) header(c *credential, ttl time.Duration) http.Header {
+	m := d.message
+	h := http.Header{
+		"Authorization": {c.authorization},
+		// Rounded up: a second more does no harm, and 0 would mean now or never.
+		"Ttl":        {strconv.FormatInt(int64((ttl+time.Second-1)/time.Second), 10)},
+		"User-Agent": {"aviso"},
+	}
+	if !m.Empty {
+		h["Content-Encoding"] = []string{"aes128gcm"}
+		h["Content-Type"] = []string{"application/octet-stream"}
+	}
+	if m.Urgency != "" {
+		h["Urgency"] = []string{string(m.Urgency)}
+	}
+	if m.Topic != "" {
+		h["Topic"] = []string{m.Topic}
+	}
+	return h
+}
+
+// answered judges an answer.
+func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration, error) {
+	d.receipt.Attempts++
+	d.receipt.Status = a.status
+	if id := oneLine(a.id, 64); id != "" {
+		d.receipt.ID = id
+	}
+	if a.status >= 200 && a.status < 300 {
+		d.receipt.location = resolve(d.subscription.url, a.location)
+		return 0, nil
+	}
+	reason, detail := a.explain(scrubber(d.subscription, c.authorization))
+	d.rejected = &RejectedError{Receipt: d.receipt, Reason: reason, Detail: detail, RetryAfter: a.retryAfter}
+	if a.status == http.StatusServiceUnavailable && a.retryAfter > 0 {
+		o.rest(time.Now().Add(a.retryAfter)) // it speaks for all messages
+	}
+	if !retryable(a.status) || d.receipt.Attempts >= d.client.cfg.MaxAttempts {
+		return settle, d.rejected
+	}
+	pause := a.retryAfter
+	if pause == 0 {
+		pause = d.backoff()
+	}
+	return d.again(pause, d.rejected)
+}
+
+// notProcessed judges an attempt that the push service did not act on: tried
+// again, at once the first time if there was a connection, which had just been
+// closed or told to stop.
+func (d *delivery) notProcessed(ctx context.Context, o *origin, connected bool, err error) (time.Duration, error) {
+	d.unprocessed++
+	switch {
+	case ctx.Err() != nil:
+		return settle, because(ctx)
+	case hopeless(err) || d.unprocessed > maxUnprocessed:
+		return settle, err
+	// Who waited in vain for a connection that others use has learned nothing.
+	case !connected && !errors.Is(err, ErrTimeout) && o.failed(time.Now(), err):
+		return settle, err
+	case connected && d.unprocessed == 1:
+		return d.again(0, err)
+	}
+	return d.again(d.backoff(), err)
+}
+
+// hopeless reports whether the next attempt would end in the same way.
+func hopeless(err error) bool {
+	if _, ok := errors.AsType[*ForbiddenError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
+}
+
+// again tells the log that there will be another attempt.
+func (d *delivery) again(pause time.Duration, err error) (time.Duration, error) {
+	args := []any{"host", d.receipt.Host, "attempts", d.receipt.Attempts, "pause", pause}
+	if r, ok := errors.AsType[*RejectedError](err); ok {
+		args = append(args, "status", r.Status, "reason", string(r.Reason))
+	} else {
+		args = append(args, "err", err)
+	}
+	d.client.cfg.Logger.Info("a message will be sent again", args...)
+	return pause, err
+}
+
+// backoff doubles, with jitter.
+func (d *delivery) backoff() time.Duration {
+	pause := min(backoffMin<<min(d.pauses, 16), backoffMax)
+	d.pauses++
+	return pause - rand.N(pause/2)
+}
+
+// wait waits, and returns why it did not: a wait that would end after the
+// deadline or the message's life is not begun.
+func (d *delivery) wait(ctx context.Context, pause time.Duration) error {
+	if ctx.Err() != nil {
+		return because(ctx)
+	}
+	if pause == 0 {
+		return nil
+	}
+	until := time.Now().Add(pause)
+	if deadline, ok := ctx.Deadline(); ok && until.After(deadline) {
+		return ErrNoTime
+	}
+	if until.Sub(d.begun) > d.message.lifetime() {
+		return ErrNoTime
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return because(ctx)
+	}
+}
+
+// resolve makes an absolute URL of the field Location.
+func resolve(endpoint *url.URL, location string) *string {
+	if location == "" || len(location) > maxEndpoint {
+		return nil
+	}
+	u, err := endpoint.Parse(location)
+	if err != nil {
+		return nil
+	}
+	return new(u.String())
+}

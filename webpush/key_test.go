@@ -1,0 +1,185 @@
+package webpush
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestKeyRoundTrips(t *testing.T) {
+	key, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(bytes64(t, key.PublicKey())); n != keyLength {
+		t.Errorf("the public key has %d bytes", n)
+	}
+	if n := len(bytes64(t, key.PrivateKey())); n != 32 {
+		t.Errorf("the private key has %d bytes", n)
+	}
+	sec1, err := x509.MarshalECPrivateKey(key.private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := map[string][]byte{
+		"PKCS#8":       key.PEM(),
+		"SEC 1":        pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1}),
+		"as openssl":   append(pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})...),
+		"web-push":     []byte(`{"publicKey":"` + key.PublicKey() + `","privateKey":"` + key.PrivateKey() + `"}` + "\n"),
+		"DOS line end": []byte("\ufeff" + strings.ReplaceAll(string(key.PEM()), "\n", "\r\n")),
+	}
+	for name, data := range forms {
+		read, err := ParseKey(data)
+		if err != nil || !read.private.Equal(key.private) || read.PublicKey() != key.PublicKey() {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if read, err := ParseKeyPair(key.PublicKey()+"=", key.PrivateKey()+"="); err != nil || !read.private.Equal(key.private) {
+		t.Error(err)
+	}
+	for n := range key.PEM() { // a key that was cut short is not taken for another
+		if read, err := ParseKey(key.PEM()[:n]); err == nil && !read.private.Equal(key.private) {
+			t.Fatalf("%d bytes are another key", n)
+		}
+	}
+}
+
+func TestKeyFiles(t *testing.T) {
+	key, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "vapid.pem")
+	if err := key.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if read, err := LoadKey(path); err != nil || !read.private.Equal(key.private) {
+		t.Error(err)
+	}
+	other, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Save(path); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "not overwritten") {
+		t.Error(err)
+	}
+	if read, err := LoadKey(path); err != nil || !read.private.Equal(key.private) {
+		t.Errorf("the file was overwritten: %v", err)
+	}
+	if _, err := LoadKey(path + "x"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := os.WriteFile(path+"y", make([]byte, maxKeyFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadKey(path + "y"); err == nil || !strings.Contains(err.Error(), path+"y: webpush: VAPID key: the file is larger") {
+		t.Error(err)
+	}
+	if err := key.Save(filepath.Join(path, "no folder")); err == nil {
+		t.Error("saved below a file")
+	}
+}
+
+func TestKeyProblems(t *testing.T) {
+	key, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	armour := func(kind string, der []byte, err error) string {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	pkcs8 := func(k any) string {
+		der, err := x509.MarshalPKCS8PrivateKey(k)
+		return armour("PRIVATE KEY", der, err)
+	}
+	for text, want := range map[string]string{
+		"":                                       "the file is empty",
+		"hello":                                  "neither PEM nor the JSON",
+		"-----BEGIN PRIVATE KEY-----\nx":         "neither PEM nor the JSON",
+		pkcs8(p384):                              "on P-384",
+		pkcs8(ed):                                "another kind of key",
+		armour("PRIVATE KEY", []byte{1}, nil):    "damaged",
+		armour("EC PRIVATE KEY", []byte{1}, nil): "damaged",
+		armour("ENCRYPTED PRIVATE KEY", []byte{1}, nil): "is encrypted; decrypt it with",
+		armour("CERTIFICATE", []byte{1}, nil):           `holds a "CERTIFICATE"`,
+		`{"a":1}`:                                       `no text under "publicKey"`,
+		`{"publicKey":"` + other.PublicKey() + `","privateKey":"` + key.PrivateKey() + `"}`: "does not belong",
+		`{"publicKey":"*","privateKey":"` + key.PrivateKey() + `"}`:                         "the public key is not base64url",
+		`{"publicKey":"","privateKey":"*"}`:                                                 "the private key is not base64url",
+		`{"publicKey":"","privateKey":"` + key.PublicKey() + `"}`:                           "seem to be swapped",
+		`{"publicKey":"","privateKey":"AAAA"}`:                                              "has 3 bytes, and 32",
+		`{"publicKey":"","privateKey":"` + strings.Repeat("A", 43) + `"}`:                   "not one of P-256",
+	} {
+		_, err := ParseKey([]byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q: %v", want, err)
+		}
+		if err != nil && strings.Contains(err.Error(), key.PrivateKey()[:10]) {
+			t.Errorf("the error repeats the key: %v", err)
+		}
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	for subject, want := range map[string]string{
+		"mailto:push@example.com":                   "",
+		"MAILTO:push+x@example.com":                 "",
+		"https://example.com":                       "",
+		"https://example.com/contact?a":             "",
+		"":                                          "is missing",
+		"push@example.com":                          "has no scheme; write mailto:",
+		"example.com":                               "neither a mailto:",
+		"http://example.com":                        "begins with http:",
+		"tel:+49":                                   "neither a mailto:",
+		"mailto: <push@example.com>":                "space or an angle bracket",
+		"mailto: push@example.com":                  "space or an angle bracket",
+		"mailto:<push@example.com>":                 "space or an angle bracket",
+		"mailto:mailto:push@example.com":            "second scheme",
+		"mailto:https://example.com":                "second scheme",
+		"mailto:":                                   "not a mail address",
+		"mailto:push":                               "not a mail address",
+		"mailto:@example.com":                       "not a mail address",
+		"mailto:a@b@example.com":                    "not a mail address",
+		"mailto:push@localhost":                     "at localhost",
+		"https://localhost/x":                       "at localhost",
+		"https:":                                    "not an https: address",
+		"https:example.com":                         "not an https: address",
+		"https://a:b@example.com":                   "user name",
+		"mailto:püsh@example.com":                   "only printable ASCII",
+		"mailto:a@b\x00":                            "only printable ASCII",
+		"mailto:" + strings.Repeat("a", 250) + "@b": "more than 255 bytes",
+	} {
+		err := CheckSubject(subject)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", subject, err, want)
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package webpush
+
+import (
+	"container/list"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// origin is one push service: its connections, and how many requests may be
+// under way there. Each has a transport of its own, so that the trouble of one
+// touches no other and its connections can be closed alone.
+type origin struct {
+	name      string
+	transport *http.Transport
+	room      *semaphore.Weighted
+	// http1 says that the origin answered in HTTP/1.1 last.
+	http1 atomic.Bool
+
+	// In origins.mu:
+	users int
+	idle  *list.Element // its place in origins.idle, or nil while it is used
+
+	mu        sync.Mutex
+	restUntil time.Time // what Retry-After said with a 503
+	downSince time.Time // no connection could be had since; zero if one could
+	lastDown  time.Time
+	downCause error
+}
+
+// origins are those in use and, of the others, the ones used last. Those in use
+// need no bound: they are bounded by the messages that wait.
+type origins struct {
+	max   int
+	limit int64
+	conns int
+	tls   *tls.Config
+	guard *guard
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu     sync.Mutex
+	byName map[string]*origin
+	idle   *list.List // of *origin; the one used last is in front
+}
+
+// enter returns the origin of a subscription and keeps it until leave.
+func (os *origins) enter(s *subscription) *origin {
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	o := os.byName[s.origin]
+	if o == nil {
+		o = &origin{name: s.origin, transport: os.newTransport(s.url.Hostname()), room: semaphore.NewWeighted(os.limit)}
+		os.byName[s.origin] = o
+	}
+	if o.idle != nil {
+		os.idle.Remove(o.idle)
+		o.idle = nil
+	}
+	o.users++
+	return o
+}
+
+// leave closes what has not been used for longest, if there are too many.
+func (os *origins) leave(o *origin) {
+	os.mu.Lock()
+	o.users--
+	if o.users == 0 {
+		o.idle = os.idle.PushFront(o)
+	}
+	var closing []*origin
+	for len(os.byName) > os.max && os.idle.Len() > 0 {
+		oldest := os.idle.Remove(os.idle.Back()).(*origin)
+		delete(os.byName, oldest.name)
+		closing = append(closing, oldest)
+	}
+	os.mu.Unlock()
+	for _, o := range closing {
+		o.transport.CloseIdleConnections()
+	}
+}
+
+// close closes all connections, none of which is in use any more.
+func (os *origins) close() {
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	for _, o := range os.byName {
+		o.transport.CloseIdleConnections()
+	}
+	clear(os.byName)
+	os.idle.Init()
+}
+
+func (os *origins) newTransport(host string) *http.Transport {
+	dial := os.dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout, Control: os.guard.control(host)}).DialContext
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Transport{
+		// No Proxy: with one, names are resolved where the guard sees nothing.
+		DialContext:         dial,
+		TLSClientConfig:     os.tls.Clone(),
+		TLSHandshakeTimeout: tlsTimeout,
+		Protocols:           protocols,
+		MaxConnsPerHost:     os.conns,
+		MaxIdleConnsPerHost: os.conns,
+		IdleConnTimeout:     idleTimeout,
+		// Answers are a few bytes; one that unpacks to gigabytes is no answer.
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: pingAfter,
+			PingTimeout:     pingTimeout,
+			// What exceeds the peer's limit waits for a stream. Otherwise it would
+			// open another connection, beyond MaxConnsPerHost.
+			StrictMaxConcurrentRequests: true,
+		},
+	}
+}
+
+// connected notes that the origin can be reached.
+func (o *origin) connected() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.downSince, o.downCause = time.Time{}, nil
+}
+
+// failed notes that no connection could be had, and reports whether that has
+// been so for too long.
+func (o *origin) failed(now time.Time, cause error) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.downSince.IsZero() {
+		o.downSince = now
+	}
+	o.lastDown, o.downCause = now, cause
+	return now.Sub(o.downSince) >= connectWait
+}
+
+// down returns why there is no point in trying now: no connection could be had
+// for a while, and the last attempt is not long ago.
+func (o *origin) down(now time.Time) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.downSince.IsZero() || now.Sub(o.downSince) < connectWait || now.Sub(o.lastDown) >= backoffMin {
+		return nil
+	}
+	return o.downCause
+}
+
+// rest notes when the origin wants to hear from anybody again.
+func (o *origin) rest(until time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if until.After(o.restUntil) {
+		o.restUntil = until
+	}
+}
+
+// resting returns how long the origin wants to be left alone.
+func (o *origin) resting(now time.Time) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return max(0, o.restUntil.Sub(now))
+}

@@ -1,0 +1,72 @@
+package webpush
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// CheckSubject says what is wrong with a VAPID subject, or returns nil. It tells
+// the push service whom to contact about a sender that misbehaves: a mailto: or
+// an https: URI (RFC 8292 section 2.1). Apple answers BadJwtToken to one that it
+// cannot parse, such as "mailto: <push@example.com>", and to localhost.
+func CheckSubject(subject string) error {
+	scheme, rest, _ := strings.Cut(subject, ":")
+	switch {
+	case subject == "":
+		return errors.New("is missing: give mailto:name@example.com or an https: address where you can be reached")
+	case len(subject) > maxSubject:
+		return errors.New("has more than 255 bytes, and travels with every message")
+	case strings.ContainsAny(subject, " \t\r\n<>"):
+		return errors.New("has a space or an angle bracket in it, which Apple refuses; write mailto:name@example.com")
+	case !plainASCII(subject):
+		return errors.New("has characters in it that a URI cannot have; only printable ASCII is allowed")
+	case strings.EqualFold(scheme, "mailto"):
+		return checkMail(rest)
+	case strings.EqualFold(scheme, "https"):
+		return checkSite(subject)
+	case !strings.Contains(subject, ":") && strings.Contains(subject, "@"):
+		return errors.New("has no scheme; write mailto: before the address")
+	case strings.EqualFold(scheme, "http"):
+		return errors.New("begins with http:, and only https: and mailto: are allowed (RFC 8292 section 2.1)")
+	}
+	return errors.New("is neither a mailto: nor an https: URI (RFC 8292 section 2.1)")
+}
+
+func checkMail(address string) error {
+	if i := strings.IndexByte(address, ':'); i >= 0 {
+		return errors.New("has a second scheme after mailto:; was mailto: put before what has it already?")
+	}
+	local, domain, ok := strings.Cut(address, "@")
+	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") {
+		return errors.New("is not a mail address after mailto:; write mailto:name@example.com")
+	}
+	return checkDomain(domain)
+}
+
+func checkSite(subject string) error {
+	u, err := url.Parse(subject)
+	if err != nil || u.Host == "" || u.Opaque != "" {
+		return errors.New("is not an https: address; write https://example.com/contact")
+	}
+	if u.User != nil {
+		return errors.New("has a user name in it; write https://example.com/contact")
+	}
+	return checkDomain(u.Hostname())
+}
+
+func checkDomain(domain string) error {
+	if strings.EqualFold(domain, "localhost") {
+		return errors.New("is at localhost, which Apple refuses; give an address where you can be reached")
+	}
+	return nil
+}
+
+func plainASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
