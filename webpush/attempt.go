@@ -187,6 +187,9 @@ func readAnswer(res *http.Response) *answer {
 		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
 		mediaType:  res.Header.Get("Content-Type"),
 	}
+	if a.status < 300 && (res.ProtoMajor > 1 || res.ContentLength < 0) {
+		return a // nothing worth waiting for; only HTTP/1.1 wants its connection read empty
+	}
 	var b bytes.Buffer
 	// What fails while it is read has been answered all the same.
 	io.Copy(&b, io.LimitReader(res.Body, maxAnswer))

@@ -54,7 +54,8 @@ func (d *delivery) end(cause error) error {
 	switch {
 	case d.unknown != nil:
 		if cause != d.unknown {
-			cause = both(d.unknown, cause)
+			// As text: a refusal that could be found in it would pass for the outcome.
+			cause = fmt.Errorf("%w; then: %v", d.unknown, cause)
 		}
 		return &UnknownError{d.receipt, cause}
 	case d.rejected != nil:
