@@ -65,6 +65,9 @@ func TestMain(m *testing.M) {
 //	makesite DIR             makes the source of a push package in DIR, and beside
 //	                         it website.pem, wwdr.cer, other.cer and root.cer
 //	mode FILE OCTAL          checks the permissions of a file
+//	pushservice NAME…        starts a push service for Web Push; it writes ca.pem, and
+//	                         NAME.json with a subscription for each answer
+//	received                 prints what the push service got last
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -76,7 +79,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exitsCommand, "start": startCommand, "stop": stopCommand, "api": apiCommand, "old": oldCommand,
 			"makekey": makeKeyCommand, "makecert": makeCertCommand, "mode": modeCommand,
-			"makesite": makeSiteCommand,
+			"makesite":    makeSiteCommand,
+			"pushservice": pushServiceCommand, "received": receivedCommand,
 		},
 	})
 }
@@ -106,6 +110,8 @@ type background struct {
 	ended  bool
 	output chan []byte // the rest of standard output
 	stderr bytes.Buffer
+
+	service *pushService // of pushservice, which is no command
 }
 
 type backgroundKey string
