@@ -67,7 +67,6 @@ func (p *parcel) seal() bool {
 // exchange is one attempt.
 type exchange struct {
 	origin *origin
-	host   string
 	parcel *parcel // nil for a message without body
 	cancel context.CancelCauseFunc
 

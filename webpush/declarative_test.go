@@ -77,3 +77,71 @@ func TestDeclarativeProblems(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckDeclarative(t *testing.T) {
+	const rest = `"title":"T","navigate":"https://example.com/"`
+	for payload, want := range map[string][]string{
+		`{"web_push":8030,"notification":{` + rest + `}}`:                                                            {},
+		`{"web_push":8030,"notification":{` + rest + `,"vibrate":[1,2],"data":5,"x":1,"actions":[]},"mutable":true}`: {},
+		`{"web_push":8030,"notification":{` + rest + `,"vibrate":200}}`:                                              {},
+		`{"web_push":"8030","notification":{` + rest + `}}`:                                                          {"web_push is not the number 8030"},
+		`{"web_push":8030}`: {"notification is missing"},
+		`{"web_push":8030,"notification":[],"mutable":1}`: {"mutable is neither true", "notification is not a JSON object"},
+		`{"web_push":8031,"notification":{}}`:             {"web_push is not", "notification.title is missing", "notification.navigate is missing"},
+		`{"web_push":8030,"notification":{"title":5,"navigate":"/x","dir":"up","silent":true,"vibrate":[1],"renotify":true,"requireInteraction":null}}`: {
+			"notification.title is not a text", "notification.navigate is not an absolute", "notification.dir is none of", "notification.silent excludes",
+			"notification.renotify needs", "notification.requireInteraction is neither",
+		},
+		`{"web_push":8030,"notification":{` + rest + `,"vibrate":"x","actions":[{},5,{"action":"a","title":1,"navigate":"https://example.com"}]}}`: {
+			"notification.vibrate is neither", "notification.actions[0].action is missing", "notification.actions[0].title is missing",
+			"notification.actions[0].navigate is missing", "notification.actions[1] is not a JSON object", "notification.actions[2].title is not a text",
+		},
+		`{"web_push":8030,"notification":{` + rest + `,"actions":{}}}`:                                     {"notification.actions is not a list"},
+		`{"web_push":8030,"notification":{` + rest + `,"body":"` + strings.Repeat("x", MaxPayload) + `"}}`: {"has 4083 bytes, and 3993"},
+	} {
+		declarative, err := CheckDeclarative([]byte(payload))
+		if !declarative {
+			t.Errorf("%.100s: is not declarative", payload)
+		}
+		var problems []Problem
+		if invalid, ok := errors.AsType[*InvalidError](err); ok {
+			problems = invalid.Problems
+		}
+		if len(problems) != len(want) {
+			t.Errorf("%.100s: %v", payload, err)
+		}
+		for _, w := range want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%.100s: %v\nwant %s", payload, err, w)
+			}
+		}
+	}
+	for _, payload := range []string{"", "hello", "[]", "null", "5", `{"title":"T"}`, `{"web_push":`} {
+		if declarative, err := CheckDeclarative([]byte(payload)); declarative || err != nil {
+			t.Errorf("%q: %v, %v", payload, declarative, err)
+		}
+	}
+}
+
+// What the builder makes passes, and what does not pass has a reason.
+func FuzzCheckDeclarative(f *testing.F) {
+	for _, seed := range []string{
+		`{"web_push":8030,"notification":{"title":"T","navigate":"https://example.com/","actions":[{"action":"a"}]},"mutable":true}`,
+		`{"web_push":8030,"notification":{"title":"T","navigate":"/","vibrate":[1,-1],"silent":true,"renotify":true,"tag":""}}`,
+		`{"web_push":8030.0}`, `[]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		declarative, err := CheckDeclarative(payload)
+		if invalid, ok := errors.AsType[*InvalidError](err); err != nil && (!ok || !declarative || len(invalid.Problems) == 0) {
+			t.Fatal(err)
+		}
+		d := Declarative{Title: "T", Navigate: "https://example.com/", Body: string(payload)}
+		if made, err := d.Payload(); err == nil {
+			if declarative, err := CheckDeclarative(made); !declarative || err != nil {
+				t.Fatalf("%s: %v", made, err)
+			}
+		}
+	})
+}

@@ -112,7 +112,7 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 	}
 	attempt, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, ErrTimeout)
 	defer cancel()
-	x := &exchange{origin: o, host: d.receipt.Host}
+	x := &exchange{origin: o}
 	answer, fate, err := x.do(attempt, d.subscription, d.header(credential, ttl), d.body)
 	if fate == fateAnswered {
 		return d.answered(o, answer, credential)

@@ -120,6 +120,9 @@ func (e *RejectedError) Error() string {
 		fmt.Fprintf(&b, " %s", string(e.Reason))
 	}
 	fmt.Fprintf(&b, " (%s). %s", info.Meaning, info.Advice)
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, " It asks to wait for %v.", e.RetryAfter.Round(time.Second))
+	}
 	if e.Detail != "" {
 		fmt.Fprintf(&b, " It says: %s", e.Detail)
 	}
@@ -254,9 +257,9 @@ var (
 	// ErrTimeout: no answer came within Config.RequestTimeout, or before the
 	// deadline. It is a context.DeadlineExceeded for errors.Is.
 	ErrTimeout error = timeoutError("the push service did not answer in time")
-	// ErrNoTime: it could not be sent before the deadline or within its TTL. It is
-	// a context.DeadlineExceeded for errors.Is.
-	ErrNoTime error = timeoutError("it could not be sent in time")
+	// ErrNoTime: it could not be sent, or sent again, before the deadline or within
+	// its TTL. It is a context.DeadlineExceeded for errors.Is.
+	ErrNoTime error = timeoutError("there was no time left to send it")
 	// ErrRefused: the push service refused the request unread, as a server does
 	// that shuts down or has too much to do.
 	ErrRefused = errors.New("the push service refused the request unread")

@@ -73,9 +73,16 @@ var testCA = sync.OnceValues(func() (tls.Certificate, []byte) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 })
 
-// startPeer runs a push service in memory. protocols are those of ALPN.
+// startPeer runs a push service in memory. protocols are those of ALPN; streams=N
+// is HTTP/2 with a limit.
 func startPeer(t testing.TB, protocols ...string) *peer {
 	t.Helper()
+	limits := new(http.HTTP2Config)
+	if len(protocols) == 1 {
+		if n, err := fmt.Sscanf(protocols[0], "streams=%d", &limits.MaxConcurrentStreams); n == 1 && err == nil {
+			protocols = nil
+		}
+	}
 	r, s := newReceiver(t, "https://"+pushHost+"/x")
 	certificate, _ := testCA()
 	if len(protocols) == 0 {
@@ -86,6 +93,7 @@ func startPeer(t testing.TB, protocols ...string) *peer {
 		Handler:   p,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: protocols},
 		ErrorLog:  log.New(io.Discard, "", 0),
+		HTTP2:     limits,
 	}
 	if protocols[0] != "h2" {
 		p.server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}

@@ -9,6 +9,7 @@ import (
 
 	"aviso.example/apns"
 	"aviso.example/internal/suggest"
+	"aviso.example/webpush"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -41,11 +42,40 @@ func reasonWords() (words []string) {
 	for r := range apns.Reasons() {
 		words = append(words, string(r.Reason))
 	}
+	for _, r := range webPushReasons() {
+		words = append(words, string(r.Reason))
+	}
 	return words
+}
+
+// webPushReason is a row of Apple's push service for the web.
+type webPushReason struct {
+	webpush.ReasonInfo
+	WebPush bool `json:"web_push"`
+}
+
+// webPushReasons are the words that only Web Push has. The others mean the same
+// in both.
+func webPushReasons() (list []webPushReason) {
+	for r := range webpush.Reasons() {
+		if _, both := apns.LookupReason(string(r.Reason)); !both {
+			list = append(list, webPushReason{r, true})
+		}
+	}
+	return list
 }
 
 func (a *app) explain(word string) error {
 	info, ok := apns.LookupReason(word)
+	if web, found := webpush.LookupReason(word); !ok && found {
+		if a.json {
+			return a.printJSON(webPushReason{web, true})
+		}
+		a.printf("%s (Web Push only)\n", a.paint(a.stdout, bold, string(web.Reason)))
+		a.printf("  means       %s\n", web.Meaning)
+		a.printf("  what to do  %s. %s\n", web.Action, web.Advice)
+		return nil
+	}
 	if !ok {
 		if near := suggest.Nearest(word, reasonWords(), 3); len(near) > 0 {
 			return usage("APNs has no reason %q that anybody knows of; did you mean %s?", word, strings.Join(near, " or "))
@@ -71,7 +101,14 @@ func (a *app) explain(word string) error {
 func (a *app) listReasons() error {
 	all := slices.Collect(apns.Reasons())
 	if a.json {
-		return a.printJSON(all)
+		list := make([]any, 0, len(all))
+		for _, r := range all {
+			list = append(list, r)
+		}
+		for _, r := range webPushReasons() {
+			list = append(list, r)
+		}
+		return a.printJSON(list)
 	}
 	width := 0
 	for _, r := range all {
@@ -85,6 +122,11 @@ func (a *app) listReasons() error {
 		}
 		word := a.paint(a.stdout, bold, fmt.Sprintf("%-*s", width, r.Reason))
 		a.printf("%d  %s  %-22s  %s\n", r.Status, word, r.Action, r.Meaning)
+	}
+	a.printf("\nWeb Push only:\n")
+	for _, r := range webPushReasons() {
+		word := a.paint(a.stdout, bold, fmt.Sprintf("%-*s", width, r.Reason))
+		a.printf("     %s  %-22s  %s\n", word, r.Action, r.Meaning)
 	}
 	return nil
 }

@@ -162,6 +162,9 @@ func (f *webpushFlags) message(a *app, subscription string) (*webpush.Message, e
 		if len(m.Payload) == 0 {
 			return nil, usage("--payload: %s is empty; to send a message without payload, use --empty", f.payload)
 		}
+		if _, err := webpush.CheckDeclarative(m.Payload); err != nil {
+			a.warnf("browsers will take it for an ordinary message: %v", err)
+		}
 	case shown:
 		d := webpush.Declarative{Title: f.title, Body: f.body, Navigate: f.navigate, Tag: f.tag, Icon: f.icon}
 		if m.Payload, err = d.Payload(); err != nil {
