@@ -3,7 +3,6 @@ package webpush
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -70,37 +69,21 @@ type exchange struct {
 	parcel *parcel // nil for a message without body
 	cancel context.CancelCauseFunc
 
-	conns     atomic.Int32 // connections that net/http has tried
-	http2     atomic.Bool  // what the last of them speaks
-	unwritten atomic.Bool  // net/http says that it wrote nothing
+	conns atomic.Int32 // connections that net/http has tried
+	wrote atomic.Bool  // the header went out on one of them
 }
 
-var (
-	errAgain  = errors.New("the connection was closed before anything was written")
-	errSecond = errors.New("the connection ended")
-)
+var errSecond = errors.New("the connection ended")
 
 // gotConn is called for each connection that net/http tries.
-func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+func (x *exchange) gotConn(httptrace.GotConnInfo) {
 	x.origin.connected()
-	c, ok := info.Conn.(*tls.Conn)
-	x.http2.Store(ok && c.ConnectionState().NegotiatedProtocol == "h2")
 	// net/http repeats a request without body by itself, also after RST_STREAM
 	// with PROTOCOL_ERROR, which proves nothing (net/http.http2canRetryError). A
 	// request that is cancelled here is not written.
-	if x.conns.Add(1) > 1 && x.parcel == nil {
+	if x.conns.Add(1); x.wrote.Load() && x.parcel == nil {
 		x.cancel(errSecond)
 	}
-}
-
-// getBody is called when net/http would repeat a request. On HTTP/1.1 that is
-// certain knowledge: a POST is repeated only if nothing of it was written. On
-// HTTP/2 it is not, see gotConn; so it is set only where HTTP/1.1 is spoken.
-func (x *exchange) getBody() (io.ReadCloser, error) {
-	if !x.http2.Load() {
-		x.unwritten.Store(true)
-	}
-	return nil, errAgain
 }
 
 // refused matches what net/http says of a request that the peer certainly did
@@ -124,19 +107,16 @@ func (x *exchange) do(ctx context.Context, target *subscription, header http.Hea
 	}
 	if body != nil {
 		x.parcel = &parcel{rest: body}
+		// Without GetBody, net/http repeats nothing that was written in part.
 		req.Body, req.ContentLength = x.parcel, int64(len(body))
-		if x.origin.http1.Load() {
-			req.GetBody = x.getBody
-		}
 	}
-	trace := &httptrace.ClientTrace{GotConn: x.gotConn}
+	trace := &httptrace.ClientTrace{GotConn: x.gotConn, WroteHeaders: func() { x.wrote.Store(true) }}
 	req = req.WithContext(httptrace.WithClientTrace(ctx, trace))
 	res, err := x.origin.transport.RoundTrip(req)
 	if err != nil {
 		return nil, x.fate(err), x.why(ctx, err)
 	}
 	defer res.Body.Close()
-	x.origin.http1.Store(res.ProtoMajor == 1)
 	// The status is the answer; the body must not keep it waiting.
 	late := time.AfterFunc(answerTimeout, func() { x.cancel(errSealed) })
 	defer late.Stop()
@@ -149,7 +129,7 @@ const answerTimeout = 5 * time.Second
 func (x *exchange) fate(err error) fate {
 	// A message without body may be out once there is a connection.
 	gone := x.parcel == nil && x.conns.Load() > 0 || x.parcel != nil && x.parcel.seal()
-	if !gone || x.unwritten.Load() || refused.MatchString(err.Error()) {
+	if !gone || refused.MatchString(err.Error()) {
 		return fateUnprocessed
 	}
 	return fateLost

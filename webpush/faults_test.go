@@ -209,6 +209,57 @@ func TestNoConnection(t *testing.T) {
 	})
 }
 
+// An origin that was reached in between gets all its time when it is down again.
+func TestDownAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startPeer(t)
+		var up atomic.Bool
+		c := newClient(t, func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if up.Load() {
+				return p.listener.Dial(ctx)
+			}
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		})
+		s, m := p.subscription("x"), &Message{Payload: []byte("x")}
+		for range 2 {
+			up.Store(false)
+			begun := time.Now()
+			if _, err := c.Send(t.Context(), s, m); OutcomeOf(err) != NotSent || time.Since(begun) < connectWait {
+				t.Fatalf("%v after %v", err, time.Since(begun))
+			}
+			up.Store(true)
+			time.Sleep(time.Minute)
+			if _, err := c.Send(t.Context(), s, m); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * idleTimeout) // the connection is closed
+		}
+	})
+}
+
+// A request that was given up gives nothing away any more, so what was not whole
+// then stays so.
+func TestParcel(t *testing.T) {
+	b := make([]byte, 3)
+	for sealedAfter, want := range []bool{false, false, true, true} {
+		p := &parcel{rest: []byte("hello")}
+		read := 0
+		for range sealedAfter {
+			n, _ := p.Read(b)
+			read += n
+		}
+		if got := p.seal(); got != want {
+			t.Errorf("after %d bytes it is whole: %v", read, got)
+		}
+		if n, err := p.Read(b); n != 0 || !errors.Is(err, errSealed) {
+			t.Errorf("%d bytes more, %v", n, err)
+		}
+		if p.seal() != want {
+			t.Error("it changed its mind")
+		}
+	}
+}
+
 // What cannot get better is not tried again.
 func TestHopeless(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

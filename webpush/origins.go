@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -20,8 +19,6 @@ type origin struct {
 	name      string
 	transport *http.Transport
 	room      *semaphore.Weighted
-	// http1 says that the origin answered in HTTP/1.1 last.
-	http1 atomic.Bool
 
 	// In origins.mu:
 	users int
