@@ -65,9 +65,10 @@ func (p *parcel) seal() bool {
 
 // exchange is one attempt.
 type exchange struct {
-	origin *origin
-	parcel *parcel // nil for a message without body
-	cancel context.CancelCauseFunc
+	origin  *origin
+	through func()  // lets the next request to the origin begin
+	parcel  *parcel // nil for a message without body
+	cancel  context.CancelCauseFunc
 
 	conns atomic.Int32 // connections that net/http has tried
 	wrote atomic.Bool  // the header went out on one of them
@@ -84,6 +85,11 @@ func (x *exchange) gotConn(httptrace.GotConnInfo) {
 	if x.conns.Add(1); x.wrote.Load() && x.parcel == nil {
 		x.cancel(errSecond)
 	}
+}
+
+func (x *exchange) wroteHeaders() {
+	x.wrote.Store(true)
+	x.through()
 }
 
 // refused matches what net/http says of a request that the peer certainly did
@@ -110,7 +116,7 @@ func (x *exchange) do(ctx context.Context, target *subscription, header http.Hea
 		// Without GetBody, net/http repeats nothing that was written in part.
 		req.Body, req.ContentLength = x.parcel, int64(len(body))
 	}
-	trace := &httptrace.ClientTrace{GotConn: x.gotConn, WroteHeaders: func() { x.wrote.Store(true) }}
+	trace := &httptrace.ClientTrace{GotConn: x.gotConn, WroteHeaders: x.wroteHeaders}
 	req = req.WithContext(httptrace.WithClientTrace(ctx, trace))
 	res, err := x.origin.transport.RoundTrip(req)
 	if err != nil {

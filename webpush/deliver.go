@@ -86,6 +86,11 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 		return settle, because(ctx)
 	}
 	defer o.room.Release(1)
+	through, err := o.enter(ctx)
+	if err != nil {
+		return settle, err
+	}
+	defer through()
 	if c.room.Acquire(ctx, 1) != nil {
 		return settle, because(ctx)
 	}
@@ -112,7 +117,7 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 	}
 	attempt, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, ErrTimeout)
 	defer cancel()
-	x := &exchange{origin: o}
+	x := &exchange{origin: o, through: through}
 	answer, fate, err := x.do(attempt, d.subscription, d.header(credential, ttl), d.body)
 	if fate == fateAnswered {
 		return d.answered(o, answer, credential)
@@ -192,6 +197,9 @@ func (d *delivery) notProcessed(ctx context.Context, o *origin, connected bool, 
 		return settle, err
 	case connected && d.unprocessed == 1:
 		return d.again(0, err)
+	case connected:
+		pause := min(refusedMin<<(d.unprocessed-2), refusedMax)
+		return d.again(pause-rand.N(pause/2), err)
 	}
 	return d.again(d.backoff(), err)
 }

@@ -107,7 +107,7 @@ func TestRefusesEverything(t *testing.T) {
 			timeout time.Duration
 			cause   error
 			least   int
-		}{{time.Minute, ErrNoTime, 5}, {time.Hour, ErrRefused, maxUnprocessed}} {
+		}{{10 * time.Second, ErrNoTime, 5}, {time.Hour, ErrRefused, maxUnprocessed}} {
 			before, _ := p.counts()
 			receipt, err := sent(t, p, &Message{Payload: []byte("x")}, func(c *Config) { c.Timeout = test.timeout })
 			if after, _ := p.counts(); OutcomeOf(err) != NotSent || !errors.Is(err, test.cause) || receipt.Attempts != 0 ||

@@ -19,6 +19,12 @@ type origin struct {
 	name      string
 	transport *http.Transport
 	room      *semaphore.Weighted
+	// door lets one request at a time through until its header is written. Behind
+	// it net/http chooses or makes a connection, so a burst makes one connection
+	// and not four; and it waits for a stream there, which more than one must not
+	// do: they would count each other as streams, and with a limit below their
+	// number all would wait for ever (net/http.http2ClientConn, Go 1.26).
+	door chan struct{}
 
 	// In origins.mu:
 	users int
@@ -52,7 +58,10 @@ func (os *origins) enter(s *subscription) *origin {
 	defer os.mu.Unlock()
 	o := os.byName[s.origin]
 	if o == nil {
-		o = &origin{name: s.origin, transport: os.newTransport(s.url.Hostname()), room: semaphore.NewWeighted(os.limit)}
+		o = &origin{
+			name: s.origin, transport: os.newTransport(s.url.Hostname()),
+			room: semaphore.NewWeighted(os.limit), door: make(chan struct{}, 1),
+		}
 		os.byName[s.origin] = o
 	}
 	if o.idle != nil {
@@ -120,6 +129,16 @@ func (os *origins) newTransport(host string) *http.Transport {
 			// open another connection, beyond MaxConnsPerHost.
 			StrictMaxConcurrentRequests: true,
 		},
+	}
+}
+
+// enter waits at the door; what it returns opens the door for the next one, once.
+func (o *origin) enter(ctx context.Context) (through func(), err error) {
+	select {
+	case o.door <- struct{}{}:
+		return sync.OnceFunc(func() { <-o.door }), nil
+	case <-ctx.Done():
+		return nil, because(ctx)
 	}
 }
 

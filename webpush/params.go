@@ -98,9 +98,15 @@ const (
 	// the answer names none. It doubles, and jitter takes up to half of it away.
 	backoffMin = time.Second
 	backoffMax = 30 * time.Second
-	// maxUnprocessed bounds resends of what the peer refused unread: somebody who
-	// refuses everything wants something else.
-	maxUnprocessed = 10
+	// refusedMin and refusedMax bound the wait before a message is sent again that
+	// the peer refused unread. The first time there is none: most often a server
+	// said goodbye, and the next one takes it.
+	refusedMin = 50 * time.Millisecond
+	refusedMax = 5 * time.Second
+	// maxUnprocessed bounds attempts that the peer refuses unread: somebody who
+	// refuses everything wants something else. With refusedMax it takes most of
+	// DefaultTimeout to get there.
+	maxUnprocessed = 16
 )
 
 // What VAPID has to keep (RFC 8292 section 2; Apple's page).

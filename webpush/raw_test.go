@@ -35,6 +35,11 @@ type rawConn struct {
 }
 
 func startRaw(t testing.TB, script func(c *rawConn, stream uint32)) *rawPeer {
+	return startRawWith(t, nil, script)
+}
+
+// startRawWith has serve for each connection, or a script for each request.
+func startRawWith(t testing.TB, serve func(net.Conn), script func(c *rawConn, stream uint32)) *rawPeer {
 	p := &rawPeer{t: t, listener: memnet.Listen("raw"), script: script}
 	certificate, _ := testCA()
 	p.running.Go(func() {
@@ -51,6 +56,10 @@ func startRaw(t testing.TB, script func(c *rawConn, stream uint32)) *rawPeer {
 			p.running.Go(func() {
 				defer c.Close()
 				secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2"}})
+				if serve != nil {
+					serve(secure)
+					return
+				}
 				p.serve(&rawConn{secure, http2.NewFramer(secure, secure), number})
 			})
 		}
