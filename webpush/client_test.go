@@ -229,3 +229,41 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
+
+func TestOutcomes(t *testing.T) {
+	for o := Outcome(0); o <= Unknown+1; o++ {
+		text, err := o.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read Outcome
+		if err := read.UnmarshalText(text); (err == nil) != (o >= Accepted && o <= Unknown) || err == nil && read != o {
+			t.Errorf("%s is read as %v, %v", text, read, err)
+		}
+	}
+	if OutcomeOf(errors.New("from elsewhere")) != Unknown || OutcomeOf(nil) != Accepted {
+		t.Error("an error from elsewhere promises something")
+	}
+}
+
+// The table of reasons is complete, and each word is found whatever its case.
+func TestReasons(t *testing.T) {
+	n := 0
+	for r := range Reasons() {
+		n++
+		if r.Reason == "" || r.Action == "" || r.Meaning == "" || !strings.HasSuffix(r.Advice, ".") {
+			t.Errorf("%+v", r)
+		}
+		for _, word := range []string{string(r.Reason), strings.ToLower(string(r.Reason))} {
+			if found, ok := LookupReason(word); !ok || found != r {
+				t.Errorf("%s is %+v", word, found)
+			}
+		}
+		if r.Reason.Info(418) != r {
+			t.Errorf("%s goes by its status", r.Reason)
+		}
+	}
+	if _, ok := LookupReason("Zebra"); ok || n != 16 {
+		t.Errorf("%d reasons", n)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -205,6 +206,52 @@ func TestNoConnection(t *testing.T) {
 		time.Sleep(2 * backoffMin)
 		if _, err := c.Send(t.Context(), s, m); OutcomeOf(err) != NotSent || dials.Load() == before {
 			t.Errorf("%v after %d dials", err, dials.Load()-before)
+		}
+	})
+}
+
+// An origin that swallows everything costs its messages half a minute, not each
+// of them a dial of its own, and the others nothing.
+func TestBlackHole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startPeer(t)
+		var dials atomic.Int64
+		c := newClient(t, func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == pushHost+":443" {
+				return p.listener.Dial(ctx)
+			}
+			dials.Add(1)
+			select {
+			case <-time.After(dialTimeout):
+			case <-ctx.Done():
+			}
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ETIMEDOUT}
+		})
+		const n = 200
+		input := func(yield func(Push) bool) {
+			for i := range n {
+				host := pushHost
+				if i%2 == 0 {
+					host = "hole." + pushHost
+				}
+				s, err := p.receiver.Subscription(fmt.Sprintf("https://%s/%d", host, i))
+				if err != nil {
+					t.Error(err)
+				}
+				if !yield(Push{s, &Message{Payload: []byte("x")}, nil}) {
+					return
+				}
+			}
+		}
+		begun := time.Now()
+		for i, r := range c.SendAll(t.Context(), input) {
+			took := time.Since(begun)
+			if i%2 == 1 && (r.Outcome != Accepted || took > 0) || i%2 == 0 && (r.Outcome != NotSent || !errors.Is(r.Err, syscall.ETIMEDOUT) || took > 2*dialTimeout+2*backoffMin) {
+				t.Errorf("%d: %+v after %v", i, r, took)
+			}
+		}
+		if dials.Load() > 5 {
+			t.Errorf("%d dials", dials.Load())
 		}
 	})
 }

@@ -69,9 +69,8 @@ func (k *Key) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// Save writes [Key.PEM] to a new file that only its owner can read, and returns
-// when it is on disk. It never overwrites: all subscriptions would be lost with
-// the key. If the file exists, the error is fs.ErrExist for errors.Is.
+// Save writes [Key.PEM] to a new file that only its owner can read, and syncs it.
+// It never overwrites: all subscriptions would be lost with the key. If the file exists, the error is fs.ErrExist for errors.Is.
 func (k *Key) Save(path string) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {

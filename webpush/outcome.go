@@ -42,6 +42,17 @@ func (o Outcome) String() string {
 // MarshalText returns String.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
+// UnmarshalText reads what String returns.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for known := Accepted; known <= Unknown; known++ {
+		if known.String() == string(text) {
+			*o = known
+			return nil
+		}
+	}
+	return errors.New("an outcome is accepted, rejected, not_sent or unknown")
+}
+
 // OutcomeOf tells the outcome from the error of Send: nil is Accepted. An error
 // from elsewhere is Unknown, the outcome that promises nothing.
 func OutcomeOf(err error) Outcome {

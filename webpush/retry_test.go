@@ -224,30 +224,32 @@ func TestRejections(t *testing.T) {
 func TestSecretsStayIn(t *testing.T) {
 	const path = "send/dGhpcyBpcyB0aGUgc2VjcmV0/v2?auth=aGVyZSBpcyBtb3Jl&x=y"
 	for _, code := range []int{201, 400, 410, 503} {
-		p := startPeer(t)
-		var authorization string
-		p.answers(func(w http.ResponseWriter, r *http.Request, _ int) {
-			authorization = r.Header.Get("Authorization")
-			w.Header().Set("Location", "/"+path)
-			w.WriteHeader(code)
-			fmt.Fprintf(w, "no %s at https://%s%s (%s) for %s", r.URL.Path, r.Host, r.URL.RequestURI(), r.URL.Query().Get("auth"), authorization)
-		})
-		var log strings.Builder
-		c := p.client(func(c *Config) {
-			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
-			c.Timeout = 2 * time.Second
-		})
-		receipt, err := c.Send(t.Context(), p.subscription(path), &Message{Payload: []byte("the content")})
-		fmt.Fprintf(&log, "%v %+v %#v", err, receipt, receipt)
-		token, key, _ := strings.Cut(strings.TrimPrefix(authorization, "vapid t="), ", k=")
-		for _, secret := range []string{"dGhpcyBpcyB0aGUgc2VjcmV0", "aGVyZSBpcyBtb3Jl", token, key, "the content"} {
-			if secret == "" || strings.Contains(log.String(), secret) {
-				t.Errorf("%d: %q came out: %s", code, secret, log.String())
+		synctest.Test(t, func(t *testing.T) {
+			p := startPeer(t)
+			var authorization string
+			p.answers(func(w http.ResponseWriter, r *http.Request, _ int) {
+				authorization = r.Header.Get("Authorization")
+				w.Header().Set("Location", "/"+path)
+				w.WriteHeader(code)
+				fmt.Fprintf(w, "no %s at https://%s%s (%s) for %s", r.URL.Path, r.Host, r.URL.RequestURI(), r.URL.Query().Get("auth"), authorization)
+			})
+			var log strings.Builder
+			c := p.client(func(c *Config) {
+				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				c.Timeout = 2 * time.Second
+			})
+			receipt, err := c.Send(t.Context(), p.subscription(path), &Message{Payload: []byte("the content")})
+			fmt.Fprintf(&log, "%v %+v %#v", err, receipt, receipt)
+			token, key, _ := strings.Cut(strings.TrimPrefix(authorization, "vapid t="), ", k=")
+			for _, secret := range []string{"dGhpcyBpcyB0aGUgc2VjcmV0", "aGVyZSBpcyBtb3Jl", token, key, "the content"} {
+				if secret == "" || strings.Contains(log.String(), secret) {
+					t.Errorf("%d: %q came out: %s", code, secret, log.String())
+				}
 			}
-		}
-		if code != 201 && !strings.Contains(log.String(), "It says: no … at … (…) for vapid t=…, k=…") {
-			t.Error(log.String())
-		}
+			if code != 201 && !strings.Contains(log.String(), "It says: no … at … (…) for vapid t=…, k=…") {
+				t.Error(log.String())
+			}
+		})
 	}
 }
 
