@@ -234,7 +234,8 @@ func TestSendAllEnds(t *testing.T) {
 			for _, r := range c.SendAll(ctx, endless(p, &read)) {
 				outcomes[r.Outcome]++
 			}
-			if outcomes[Accepted] != 12 || outcomes[Unknown] != 4 || outcomes[Rejected] != 0 || read != outcomes[Accepted]+outcomes[Unknown]+outcomes[NotSent] {
+			// Four are under way, and others may begin while all are told to stop.
+			if outcomes[Accepted] != 12 || outcomes[Unknown] < 4 || outcomes[Rejected] != 0 || read != outcomes[Accepted]+outcomes[Unknown]+outcomes[NotSent] {
 				t.Errorf("%d read, %v", read, outcomes)
 			}
 		},

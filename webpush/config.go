@@ -2,11 +2,9 @@ package webpush
 
 import (
 	"cmp"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 )
@@ -69,7 +67,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// dial makes connections in tests, which have networks of their own.
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	dial dialFunc
 }
 
 // withDefaults returns a copy that has every field, or what is wrong with it.

@@ -24,6 +24,7 @@ type delivery struct {
 	body        []byte // encrypted; made when there is room to send it
 	unprocessed int    // attempts that the push service did not act on
 	pauses      int    // for the back-off
+	failed      error  // why an attempt was not processed
 	unknown     error  // why an attempt got no answer
 	rejected    *RejectedError
 }
@@ -65,6 +66,9 @@ func (d *delivery) end(cause error) error {
 		}
 		return d.rejected
 	}
+	if d.failed != nil && cause != d.failed {
+		cause = both(d.failed, cause)
+	}
 	return &NotSentError{d.receipt, cause}
 }
 
@@ -86,6 +90,11 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 		return settle, because(ctx)
 	}
 	defer o.room.Release(1)
+	if d.body == nil && !d.message.Empty { // here, since the door would let one at a time
+		if d.body, err = Encrypt(wrap(d.subscription), d.message.Payload, d.message.Padding); err != nil {
+			return settle, err
+		}
+	}
 	through, err := o.enter(ctx)
 	if err != nil {
 		return settle, err
@@ -95,6 +104,9 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 		return settle, because(ctx)
 	}
 	defer c.room.Release(1)
+	if ctx.Err() != nil { // which does not keep a semaphore from saying yes
+		return settle, because(ctx)
+	}
 
 	now := time.Now()
 	if err := o.down(now); err != nil {
@@ -104,11 +116,6 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 	if ttl > 0 {
 		if ttl -= now.Sub(d.begun); ttl <= 0 {
 			return settle, ErrNoTime
-		}
-	}
-	if d.body == nil && !d.message.Empty {
-		if d.body, err = Encrypt(wrap(d.subscription), d.message.Payload, d.message.Padding); err != nil {
-			return settle, err
 		}
 	}
 	credential, err := c.signer.authorization(o.name, now)
@@ -186,6 +193,9 @@ func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration,
 // again, at once the first time if there was a connection, which had just been
 // closed or told to stop.
 func (d *delivery) notProcessed(ctx context.Context, o *origin, connected bool, err error) (time.Duration, error) {
+	if ctx.Err() == nil {
+		d.failed = err
+	}
 	d.unprocessed++
 	switch {
 	case ctx.Err() != nil:

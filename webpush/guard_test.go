@@ -127,7 +127,7 @@ func TestGuardAfterDNS(t *testing.T) {
 				t.Fatal("the client has a network of its own")
 			}
 			os.tls = c.origins.tls
-			transport := os.newTransport(host)
+			transport := os.newTransport(host, &origin{conns: map[*conn]struct{}{}})
 			conn, err := transport.DialContext(t.Context(), "tcp", l.Addr().String())
 			allowed := loopback && host == "localhost"
 			if (err == nil) != allowed {

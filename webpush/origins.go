@@ -4,8 +4,10 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +37,8 @@ type origin struct {
 	downSince time.Time // no connection could be had since; zero if one could
 	lastDown  time.Time
 	downCause error
+	conns     map[*conn]struct{} // open ones
+	closed    bool
 }
 
 // origins are those in use and, of the others, the ones used last. Those in use
@@ -45,7 +49,7 @@ type origins struct {
 	conns int
 	tls   *tls.Config
 	guard *guard
-	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	dial  dialFunc
 
 	mu     sync.Mutex
 	byName map[string]*origin
@@ -59,9 +63,9 @@ func (os *origins) enter(s *subscription) *origin {
 	o := os.byName[s.origin]
 	if o == nil {
 		o = &origin{
-			name: s.origin, transport: os.newTransport(s.url.Hostname()),
-			room: semaphore.NewWeighted(os.limit), door: make(chan struct{}, 1),
+			name: s.origin, room: semaphore.NewWeighted(os.limit), door: make(chan struct{}, 1), conns: map[*conn]struct{}{},
 		}
+		o.transport = os.newTransport(s.url.Hostname(), o)
 		os.byName[s.origin] = o
 	}
 	if o.idle != nil {
@@ -87,7 +91,7 @@ func (os *origins) leave(o *origin) {
 	}
 	os.mu.Unlock()
 	for _, o := range closing {
-		o.transport.CloseIdleConnections()
+		o.close()
 	}
 }
 
@@ -96,17 +100,18 @@ func (os *origins) close() {
 	os.mu.Lock()
 	defer os.mu.Unlock()
 	for _, o := range os.byName {
-		o.transport.CloseIdleConnections()
+		o.close()
 	}
 	clear(os.byName)
 	os.idle.Init()
 }
 
-func (os *origins) newTransport(host string) *http.Transport {
+func (os *origins) newTransport(host string, o *origin) *http.Transport {
 	dial := os.dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTimeout, Control: os.guard.control(host)}).DialContext
 	}
+	dial = o.keep(dial)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -132,6 +137,54 @@ func (os *origins) newTransport(host string) *http.Transport {
 	}
 }
 
+// dialFunc is what net.Dialer's DialContext is.
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// conn is a connection that its origin knows of, as long as it is open.
+type conn struct {
+	net.Conn
+	origin *origin
+}
+
+func (c *conn) Close() error {
+	c.origin.mu.Lock()
+	delete(c.origin.conns, c)
+	c.origin.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// keep has the origin know of its connections.
+func (o *origin) keep(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.closed { // net/http goes on dialling when nobody waits any more
+			c.Close()
+			return nil, net.ErrClosed
+		}
+		kept := &conn{c, o}
+		o.conns[kept] = struct{}{}
+		return kept, nil
+	}
+}
+
+// close ends all connections of an origin that nobody uses. net/http closes those
+// that it takes for idle, and it may be a moment behind.
+func (o *origin) close() {
+	o.transport.CloseIdleConnections()
+	o.mu.Lock()
+	o.closed = true
+	left := slices.Collect(maps.Keys(o.conns))
+	o.mu.Unlock()
+	for _, c := range left {
+		c.Close()
+	}
+}
+
 // enter waits at the door; what it returns opens the door for the next one, once.
 func (o *origin) enter(ctx context.Context) (through func(), err error) {
 	select {
@@ -154,8 +207,8 @@ func (o *origin) connected() {
 func (o *origin) failed(now time.Time, cause error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.downSince.IsZero() {
-		o.downSince = now
+	if o.downSince.IsZero() || now.Sub(o.lastDown) > 2*connectWait {
+		o.downSince = now // nobody has tried for long, or it was reached in between
 	}
 	o.lastDown, o.downCause = now, cause
 	return now.Sub(o.downSince) >= connectWait

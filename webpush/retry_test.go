@@ -259,12 +259,11 @@ func TestEndlessAnswers(t *testing.T) {
 		for _, code := range []int{201, 400} {
 			synctest.Test(t, func(t *testing.T) {
 				p := startPeer(t, proto)
-				slow := false
 				p.answers(func(w http.ResponseWriter, r *http.Request, n int) {
 					w.WriteHeader(code)
 					block := strings.Repeat("x", 1<<16)
 					for i := 0; r.Context().Err() == nil && i < 1<<20; i++ {
-						if slow {
+						if r.URL.Path == "/slow" {
 							block = "x"
 							select {
 							case <-time.After(time.Second):
@@ -278,11 +277,11 @@ func TestEndlessAnswers(t *testing.T) {
 					}
 				})
 				c := p.client()
-				for _, slow = range []bool{false, true} {
+				for _, path := range []string{"fast", "slow"} {
 					begun := time.Now()
-					receipt, err := c.Send(t.Context(), p.subscription("x"), &Message{Payload: []byte("x")})
+					receipt, err := c.Send(t.Context(), p.subscription(path), &Message{Payload: []byte("x")})
 					if want := map[int]Outcome{201: Accepted, 400: Rejected}[code]; OutcomeOf(err) != want || receipt.Status != code || time.Since(begun) > answerTimeout+time.Second {
-						t.Errorf("%s, slow %v: %+v, %v after %v", proto, slow, receipt, err, time.Since(begun))
+						t.Errorf("%s, %s: %+v, %v after %v", proto, path, receipt, err, time.Since(begun))
 					}
 				}
 			})
