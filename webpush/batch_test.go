@@ -370,3 +370,33 @@ func (c closing) Close() error {
 	c.closed()
 	return c.Conn.Close()
 }
+
+// A connection that net/http does not take for idle yet ends with its origin, and
+// so does one that is made too late.
+func TestOriginClosesConnections(t *testing.T) {
+	o := &origin{transport: &http.Transport{}, conns: map[*conn]struct{}{}}
+	ends := 0
+	dial := o.keep(func(context.Context, string, string) (net.Conn, error) {
+		c, _ := net.Pipe()
+		return closing{c, func() { ends++ }}, nil
+	})
+	open := func() net.Conn {
+		t.Helper()
+		c, err := dial(t.Context(), "tcp", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	early := open()
+	open()
+	if early.Close(); ends != 1 || len(o.conns) != 1 {
+		t.Errorf("%d closed, %d known", ends, len(o.conns))
+	}
+	if o.close(); ends != 2 || len(o.conns) != 0 {
+		t.Errorf("%d closed, %d known", ends, len(o.conns))
+	}
+	if _, err := dial(t.Context(), "tcp", "x"); !errors.Is(err, net.ErrClosed) || ends != 3 {
+		t.Errorf("%v, %d closed", err, ends)
+	}
+}
