@@ -223,7 +223,8 @@ type Problem struct {
 // InvalidError lists everything that is wrong with a subscription, a message, a
 // payload or a Config.
 type InvalidError struct {
-	// What is "subscription", "message", "declarative message" or "Config".
+	// What is "subscription", "receiver", "message", "declarative message" or
+	// "Config".
 	What     string
 	Problems []Problem
 }
