@@ -26,7 +26,6 @@ var layers = []struct {
 	{"one file per command; the only place that knows every part", []string{"internal/cli"}},
 	{"the web page is a client of the API and of the simulator's API", []string{"internal/console"}},
 	{"old programs of the binary protocol meet today's client", []string{"legacy/gateway"}},
-	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "internal/exampleapns", "legacy"}},
 	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "internal/exampleapns", "legacy", "wallet/sqlite", "wallet/webservice/storetest"}},
 	{
 		"independent trades: whoever signs passes, sends Web Push, simulates APNs or queues jobs needs none of the others",
