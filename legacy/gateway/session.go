@@ -79,18 +79,15 @@ func (s *session) read() error {
 		if err := s.decoder.Next(&f); err != nil {
 			return err
 		}
+		if err := s.draw(); err != nil {
+			return err // the program sends it again
+		}
 		s.take(&f)
 	}
 }
 
 // room waits until another notification may be under way.
 func (s *session) room() error {
-	if s.credits == 0 {
-		if s.route.credit.Acquire(s.ctx, creditBlock) != nil {
-			return s.cause()
-		}
-		s.credits = creditBlock
-	}
 	size := uint64(len(s.ring))
 	if s.open() >= size {
 		// A little more than one has to be free, or the goroutine would be woken
@@ -98,6 +95,17 @@ func (s *session) room() error {
 		s.waitUntil(func() bool { return s.open() <= size-size/4 || s.stopping.Load() != nil }, s.ctx.Done())
 	}
 	return s.cause()
+}
+
+// draw sees to it that there is credit for what was read.
+func (s *session) draw() error {
+	if s.credits == 0 {
+		if s.route.credit.Acquire(s.ctx, creditBlock) != nil {
+			return s.cause()
+		}
+		s.credits = creditBlock
+	}
+	return nil
 }
 
 // take hands on what was read.
@@ -120,17 +128,15 @@ func (s *session) take(f *legacy.Frame) {
 // Read is what the decoder reads from. It bounds how long nothing may come, and
 // how long a frame may take.
 func (s *session) Read(p []byte) (int, error) {
+	// It may take hours, and there may be thousands of others.
+	s.route.credit.Release(s.credits)
+	s.credits = 0
 	switch {
 	case s.decoder.Buffered() == 0:
 		s.inside = false
 		patience := s.g.cfg.IdleTimeout
 		if s.next.Load() == 0 {
 			patience = s.g.cfg.FirstFrameTimeout
-		}
-		if s.open() == 0 && s.credits > 0 {
-			// Thousands may be idle; what they do not use is for the others.
-			s.route.credit.Release(s.credits - 1)
-			s.credits = 1
 		}
 		s.conn.SetReadDeadline(time.Now().Add(patience))
 	case !s.inside:

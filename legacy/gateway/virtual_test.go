@@ -64,17 +64,28 @@ type virtual struct {
 	listener *memnet.Listener
 }
 
-// dial connects; the clock says 2000, when the certificates were not yet valid.
+// dial connects.
 func (h *virtual) dial() *tls.Conn {
-	raw, err := h.listener.DialContext(context.Background(), "tcp", "gateway.test:2195")
+	conn, err := h.dialAs(context.Background(), programIdentity())
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{programIdentity().tls}})
-	if err := conn.Handshake(); err != nil {
-		h.t.Fatal(err)
-	}
 	return conn
+}
+
+// dialAs connects as one program or another; the clock says 2000, when the
+// certificates were not yet valid.
+func (h *virtual) dialAs(ctx context.Context, i *identity) (*tls.Conn, error) {
+	raw, err := h.listener.DialContext(ctx, "tcp", "gateway.test:2195")
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{i.tls}})
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // inbox is how many pushes APNs accepted.

@@ -95,6 +95,7 @@ func (s *session) advance() {
 func (s *session) look() {
 	w := &s.window
 	judged, next := w.judged.Load(), w.next.Load()
+	ended := false // the mark moves no more
 	for ; judged < next; judged++ {
 		at := &w.ring[judged%uint64(len(w.ring))]
 		sl := *at
@@ -102,7 +103,7 @@ func (s *session) look() {
 			break
 		}
 		if sl.verdict.failed() {
-			if !s.over.Load() {
+			if ended = !s.over.Load(); ended {
 				break
 			}
 			s.g.counts.untold.Add(1)
@@ -114,7 +115,7 @@ func (s *session) look() {
 		w.owed++
 	}
 	w.judged.Store(judged)
-	if w.owed >= creditBlock || judged == next && w.owed > 0 {
+	if w.owed >= creditBlock || w.owed > 0 && (ended || judged == next) {
 		s.route.credit.Release(w.owed)
 		w.owed = 0
 	}
