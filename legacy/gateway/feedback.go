@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 // empties it if the provider read all of it.
 func (g *Gateway) tell(conn *tls.Conn, raw net.Conn, r *route) {
 	defer conn.Close()
+	defer context.AfterFunc(g.late, func() { raw.Close() })()
 	log := r.log.With("remote", raw.RemoteAddr().String())
 	newest, err := g.feedback.snapshot(r.name)
 	told := 0

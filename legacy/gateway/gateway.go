@@ -79,7 +79,9 @@ func New(cfg Config) (*Gateway, error) {
 			g.tls.CipherSuites = append(g.tls.CipherSuites, suite.ID)
 		}
 	}
-	g.take(providers, clients)
+	if err := g.take(providers, clients); err != nil {
+		return nil, err
+	}
 	return g, nil
 }
 
@@ -88,20 +90,24 @@ func (g *Gateway) now() time.Time { return g.cfg.Now() }
 // SetProviders replaces the providers. It checks all of them first and changes
 // nothing if one is wrong. Connections of those that are gone, or whose
 // certificate is, are ended as in a shutdown; the others go on, and what they
-// send from now on goes the new way.
+// send from now on goes the new way. It does not wait for either. After Shutdown
+// it returns ErrClosed.
 func (g *Gateway) SetProviders(list []Provider) error {
 	providers, clients, err := g.cfg.checkProviders(list)
 	if err != nil {
 		return err
 	}
-	g.take(providers, clients)
-	return nil
+	return g.take(providers, clients)
 }
 
 // take puts checked providers to work.
-func (g *Gateway) take(providers []*Provider, clients []*apns.Client) {
+func (g *Gateway) take(providers []*Provider, clients []*apns.Client) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closing.Err() != nil {
+		closeAll(clients)
+		return ErrClosed
+	}
 	byName, routes := map[string]*route{}, map[fingerprint]*route{}
 	for i, p := range providers {
 		r := g.byName[p.Name]
@@ -126,6 +132,7 @@ func (g *Gateway) take(providers []*Provider, clients []*apns.Client) {
 			s.interrupt(errRemoved)
 		}
 	}
+	return nil
 }
 
 // verify refuses certificates that nobody gave us, while the handshake can still
@@ -276,29 +283,35 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		s.interrupt(errDraining)
 	}
 	g.mu.Unlock()
-	ended := make(chan struct{})
+	ended, quiet := make(chan struct{}), make(chan struct{})
 	go func() {
 		g.serving.Wait()
 		close(ended)
+		// What connections that broke have left behind is judged too.
+		g.mu.Lock()
+		for _, r := range g.byName {
+			g.ending.Go(r.close)
+		}
+		g.byName = map[string]*route{}
+		g.mu.Unlock()
+		g.ending.Wait()
+		close(quiet)
 	}()
 	select {
-	case <-ended:
+	case <-quiet:
 	case <-ctx.Done():
 		g.tooLate()
 		<-ended
+		g.cancel()
+		<-quiet
 	}
 	g.tooLate()
 	g.cancel()
 	var err error
 	if n := g.counts.abandoned.Load(); n > 0 {
 		err = fmt.Errorf("gateway: %d notifications were under way when the time had run out; their programs send them again", n)
+	} else if g.counts.restless.Load() {
+		err = errors.New("gateway: when the time had run out, notifications were under way whose connections had ended before")
 	}
-	g.mu.Lock()
-	for _, r := range g.byName {
-		g.ending.Go(r.close)
-	}
-	g.byName = map[string]*route{}
-	g.mu.Unlock()
-	g.ending.Wait()
 	return errors.Join(err, g.feedback.close())
 }

@@ -46,11 +46,10 @@ type route struct {
 	troubled atomic.Bool // hold has something to say
 	hold     holding
 
-	mu      sync.Mutex // guards what a change of the configuration changes
-	client  *apns.Client
-	stop    chan struct{}  // ends the feeding of client
+	mu      sync.Mutex     // guards what a change of the configuration changes
+	stop    chan struct{}  // ends the feeding of the present client
+	fed     chan struct{}  // closed when it has ended
 	running sync.WaitGroup // PushAlls
-	current sync.WaitGroup // the feeding of client
 }
 
 // holding says when a route that is in trouble may try again.
@@ -76,32 +75,32 @@ func (r *route) maxPayload() int {
 }
 
 // use sends through another client from now on. What the one before has under way
-// ends there.
+// ends there. It does not wait: a client that cannot take more right now may hold
+// its feeding up for a minute.
 func (r *route) use(p *Provider, client *apns.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.end()
 	r.settings.Store(p)
-	r.client, r.stop = client, make(chan struct{})
+	before := r.fed
+	r.stop, r.fed = make(chan struct{}), make(chan struct{})
 	r.trusted() // new settings may have ended the trouble
 	r.running.Add(1)
-	r.current.Add(1)
-	go r.run(client, r.stop)
+	go r.run(client, r.feed(before, r.stop, r.fed))
 }
 
-// end stops the feeding of the present client and waits for it.
+// end stops the feeding of the present client.
 func (r *route) end() {
 	if r.stop != nil {
 		close(r.stop)
-		r.current.Wait()
 		r.stop = nil
 	}
 }
 
 // run is the life of one client.
-func (r *route) run(client *apns.Client, stop <-chan struct{}) {
+func (r *route) run(client *apns.Client, input iter.Seq[*apns.Notification]) {
 	defer r.running.Done()
-	for result := range client.PushAll(r.g.ctx, r.feed(stop)) {
+	for result := range client.PushAll(r.g.ctx, input) {
 		r.settle(&result)
 	}
 	client.Close(r.g.ctx)
@@ -131,13 +130,22 @@ func (r *route) nudge() {
 	}
 }
 
-// feed is the input of PushAll.
-func (r *route) feed(stop <-chan struct{}) iter.Seq[*apns.Notification] {
+// feed is the input of PushAll: it begins when the one before has ended, and ends
+// when stop is closed, however much there is to send.
+func (r *route) feed(before, stop <-chan struct{}, fed chan<- struct{}) iter.Seq[*apns.Notification] {
 	return func(yield func(*apns.Notification) bool) {
-		defer r.current.Done()
+		defer close(fed)
+		if before != nil {
+			<-before
+		}
 		timer := time.NewTimer(time.Hour)
 		defer timer.Stop()
 		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
 			s := r.take()
 			if s != nil {
 				if !yield(&s.n) {
@@ -211,6 +219,12 @@ func (r *route) settle(result *apns.Result) {
 	v, what := judge(result)
 	switch what {
 	case held:
+		if s.overdue(r.g.now()) && errors.Is(result.Err, apns.ErrNoTime) {
+			// It says nothing about the others. APNs would have dropped it too.
+			r.spare()
+			s.decide(verdict{})
+			return
+		}
 		r.distrust(v.why)
 		r.again(s)
 		return
@@ -222,9 +236,14 @@ func (r *route) settle(result *apns.Result) {
 			r.g.feedback.add(r.name, s.n.DeviceToken, rejected.Since)
 		}
 	default:
-		r.trusted()
-		if result.Outcome == apns.Accepted {
+		switch result.Outcome {
+		case apns.Accepted:
+			r.trusted()
 			r.g.counts.accepted.Add(1)
+		case apns.Rejected:
+			r.trusted()
+		default:
+			r.spare() // APNs has said nothing
 		}
 	}
 	if v.status == legacy.StatusInvalidDeviceToken && len(s.n.DeviceToken) != 2*proto.BinaryDeviceTokenBytes {
@@ -301,8 +320,12 @@ func (r *route) trusted() {
 	r.nudge()
 }
 
-// close ends the route: what is in line is left, and what is under way ends.
+// close ends the route when everything that was read is judged, which takes no
+// longer than it may be held, or when the time to shut down has run out.
 func (r *route) close() {
+	if r.credit.Acquire(r.g.late, mostInFlight) != nil { // for good: nothing more is read
+		r.g.counts.restless.Store(true)
+	}
 	r.mu.Lock()
 	r.end()
 	r.mu.Unlock()

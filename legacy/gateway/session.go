@@ -231,10 +231,11 @@ func (s *session) abandon() {
 // shutdownPacket says that nothing is wrong with any notification and which was
 // the last one that was sent; nil if there is no name for it.
 func (s *session) shutdownPacket() *legacy.ErrorPacket {
-	if !s.last.named {
+	last := s.last.Load()
+	if last&identified == 0 {
 		return nil
 	}
-	return &legacy.ErrorPacket{Status: legacy.StatusShutdown, Identifier: s.last.identifier}
+	return &legacy.ErrorPacket{Status: legacy.StatusShutdown, Identifier: uint32(last)}
 }
 
 // disown gives up the notification that failed and everything after it: the

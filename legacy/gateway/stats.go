@@ -26,6 +26,8 @@ type Stats struct {
 
 type counts struct {
 	connections, refused, frames, accepted, rejected, untold, unregistered, adopted, packets, abandoned atomic.Int64
+
+	restless atomic.Bool // see Shutdown
 }
 
 // Stats returns the figures.

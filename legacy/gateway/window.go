@@ -15,18 +15,15 @@ type window struct {
 	judged atomic.Uint64 // everything before it was silence
 	failed atomic.Uint64 // sequence number of the earliest failure known, plus 1
 	turns  atomic.Int64  // who moves the mark: see advance
+	last   atomic.Uint64 // the last before judged: its identifier, and identified
 	owed   int64         // slots freed and not given back to the route's credit
-	last   lastSent      // before judged
 
 	waiting atomic.Bool   // the session's goroutine waits for wake
 	wake    chan struct{} // 1
 }
 
-// lastSent is what a shutdown packet names.
-type lastSent struct {
-	any, named bool
-	identifier uint32
-}
+// identified says that window.last has an identifier.
+const identified = 1 << 32
 
 // add publishes a slot at the end of the window, which has to have room.
 func (w *window) add(s *slot) {
@@ -96,6 +93,7 @@ func (s *session) look() {
 	w := &s.window
 	judged, next := w.judged.Load(), w.next.Load()
 	ended := false // the mark moves no more
+	last := w.last.Load()
 	for ; judged < next; judged++ {
 		at := &w.ring[judged%uint64(len(w.ring))]
 		sl := *at
@@ -109,11 +107,14 @@ func (s *session) look() {
 			s.g.counts.untold.Add(1)
 			s.log.Warn("a notification was rejected, and the provider had gone", "status", sl.verdict.status.String(), "because", sl.verdict.why)
 		}
-		w.last = lastSent{true, sl.hasIdentifier, sl.identifier}
+		if last = 0; sl.hasIdentifier {
+			last = identified | uint64(sl.identifier)
+		}
 		*at = nil
 		sl.free()
 		w.owed++
 	}
+	w.last.Store(last)
 	w.judged.Store(judged)
 	if w.owed >= creditBlock || w.owed > 0 && (ended || judged == next) {
 		s.route.credit.Release(w.owed)
