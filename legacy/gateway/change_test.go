@@ -2,11 +2,13 @@ package gateway_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"io"
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"aviso.example/apnstest"
@@ -164,6 +166,46 @@ func TestChangeAfterShutdown(t *testing.T) {
 		if err := h.gateway.SetProviders(h.config.Providers); err != gateway.ErrClosed {
 			t.Errorf("%v", err)
 		}
+	})
+}
+
+// TestOneProviderCannotTakeAllConnections: another one still gets in.
+func TestOneProviderCannotTakeAllConnections(t *testing.T) {
+	other := newIdentity("com.example.other")
+	virtually(t, func(c *gateway.Config) {
+		c.MaxConnections = 8
+		second := c.Providers[0]
+		second.Name, second.Certificates, second.Topic = "other", []*x509.Certificate{other.tls.Leaf}, "com.example.other"
+		c.Providers = append(c.Providers, second)
+	}, func(t *testing.T, h *virtual) {
+		for range 20 {
+			go func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				if conn, err := h.dialAs(ctx, programIdentity()); err == nil {
+					<-ctx.Done()
+					conn.Close()
+				}
+			}()
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		conn, err := h.dialAs(ctx, other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := listen(conn)
+		io.WriteString(conn, frame1(1, 0, active, hello[:5]))
+		select {
+		case s := <-ended:
+			if hex.EncodeToString(s.bytes) != "088000000001" {
+				t.Errorf("the gateway said %x", s.bytes)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the other provider was not served")
+		}
+		time.Sleep(time.Minute)
 	})
 }
 

@@ -60,7 +60,8 @@ type Config struct {
 	// The least is 1, the most 8192.
 	Window int
 	// MaxConnections bounds the connections of programs; more are not accepted
-	// until others end.
+	// until others end. If there are several providers, none has more than three
+	// quarters of them.
 	MaxConnections int
 	// HoldTime is how long a notification is kept while it cannot be sent through
 	// no fault of its own; then the program is told of a processing error.

@@ -248,12 +248,24 @@ func (g *Gateway) relay(conn *tls.Conn, raw net.Conn, r *route) {
 	s.ctx, s.cancel = context.WithCancel(g.ctx)
 	defer s.cancel()
 	g.mu.Lock()
-	g.sessions[s] = struct{}{}
+	most := g.mostSessions()
+	crowded := r.sessions >= most
+	if !crowded {
+		r.sessions++
+		g.sessions[s] = struct{}{}
+	}
 	removed := (*g.routes.Load())[s.fingerprint] != r
 	closing := g.closing.Err() != nil
 	g.mu.Unlock()
+	if crowded {
+		g.counts.refused.Add(1)
+		s.log.Warn("a connection was refused: the provider has its share of them", "connections", most, "limit", g.cfg.MaxConnections)
+		conn.Close()
+		return
+	}
 	defer func() {
 		g.mu.Lock()
+		r.sessions--
 		delete(g.sessions, s)
 		g.mu.Unlock()
 	}()
@@ -266,6 +278,15 @@ func (g *Gateway) relay(conn *tls.Conn, raw net.Conn, r *route) {
 	g.counts.connections.Add(1)
 	s.log.Info("connected", "topic", r.settings.Load().Topic, "tls", tls.VersionName(conn.ConnectionState().Version))
 	s.run()
+}
+
+// mostSessions is how many connections a provider may have: three quarters of all
+// if there are others, so that its programs cannot shut those out. Callers hold mu.
+func (g *Gateway) mostSessions() int {
+	if len(g.byName) < 2 {
+		return g.cfg.MaxConnections
+	}
+	return max(1, g.cfg.MaxConnections-max(1, g.cfg.MaxConnections/4))
 }
 
 // Shutdown ends the gateway: nothing more is accepted or read, what was read is

@@ -37,6 +37,7 @@ type route struct {
 	settings atomic.Pointer[Provider]
 	credit   *semaphore.Weighted // mostInFlight slots
 	ledger   ledger
+	sessions int // guarded by the gateway's mutex
 
 	incoming slotStack // for the first time
 	returned slotStack // held, to be sent again
