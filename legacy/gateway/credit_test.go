@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"aviso.example/legacy/gateway"
 	"aviso.example/sim"
 )
 
@@ -73,4 +74,26 @@ func TestIdleConnectionsHoldNoCredit(t *testing.T) {
 			conn.Close()
 		}
 	})
+}
+
+// TestSmallWindows: no more is under way than the window, however small.
+func TestSmallWindows(t *testing.T) {
+	for window := 1; window <= 9; window++ {
+		virtually(t, func(c *gateway.Config) { c.Window = window }, func(t *testing.T, h *virtual) {
+			h.fault(sim.Fault{Kind: sim.FaultDelay, Delay: time.Second})
+			conn := h.dial()
+			for i := range 20 {
+				conn.Write(newMessage(i).bytes(uint32(i)))
+			}
+			time.Sleep(500 * time.Millisecond)
+			if n := h.gateway.Stats().Frames; n != int64(window) {
+				t.Errorf("%d were read, want %d", n, window)
+			}
+			time.Sleep(time.Minute)
+			if n := h.inbox(); n != 20 {
+				t.Errorf("window %d: %d were accepted, want 20", window, n)
+			}
+			conn.Close()
+		})
+	}
 }

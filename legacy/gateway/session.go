@@ -92,7 +92,8 @@ func (s *session) room() error {
 	if s.open() >= size {
 		// A little more than one has to be free, or the goroutine would be woken
 		// for every single verdict.
-		s.waitUntil(func() bool { return s.open() <= size-size/4 || s.stopping.Load() != nil }, s.ctx.Done())
+		enough := size - max(1, size/4)
+		s.waitUntil(func() bool { return s.open() <= enough || s.stopping.Load() != nil }, s.ctx.Done())
 	}
 	return s.cause()
 }
