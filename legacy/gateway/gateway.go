@@ -69,10 +69,13 @@ func New(cfg Config) (*Gateway, error) {
 	g.tls = &tls.Config{
 		Certificates: []tls.Certificate{cfg.Certificate.TLS},
 		MinVersion:   cfg.MinTLSVersion,
-		// Whom a certificate is of is decided by comparing it, in VerifyConnection,
-		// which runs for resumed sessions too.
+		// Whom a certificate is of is decided by comparing it, in VerifyConnection.
 		ClientAuth:       tls.RequireAnyClientCert,
 		VerifyConnection: g.verify,
+		// Tickets of TLS 1.3 come after the handshake. A program that writes and never
+		// reads would leave them unread, so that its close would be a reset, which
+		// throws away what is on its way.
+		SessionTicketsDisabled: true,
 	}
 	if cfg.MinTLSVersion < tls.VersionTLS12 {
 		for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {

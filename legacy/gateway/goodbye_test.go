@@ -1,0 +1,64 @@
+package gateway_test
+
+import (
+	"crypto/tls"
+	"encoding/hex"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"aviso.example/legacy/gateway"
+	"aviso.example/sim"
+)
+
+// TestNeverReads: many programs write and close, and never read. Closing with
+// something unread resets the connection and throws away what was written, so the
+// gateway says nothing unasked, in the TLS layer neither.
+func TestNeverReads(t *testing.T) {
+	const messages = 300
+	h := open(t, func(c *gateway.Config) { c.Window = 10 })
+	// What does not go into the window stays in the sockets for a while.
+	if _, err := h.apns.Server.AddFault(sim.Fault{Kind: sim.FaultDelay, Delay: 300 * time.Millisecond, Count: 10}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := programIdentity().clientTLS()
+	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(1) // what makes servers send tickets
+	conn := must(tls.Dial("tcp", h.address, cfg))
+	time.Sleep(50 * time.Millisecond) // whatever the gateway says after the handshake is there now
+	for i := range messages {
+		if _, err := conn.Write(newMessage(i).bytes(uint32(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close()
+	h.accepted(messages)
+}
+
+// TestLogIsDiscreet: neither device tokens nor payloads are in the log, whatever
+// goes wrong with them.
+func TestLogIsDiscreet(t *testing.T) {
+	h := open(t, nil)
+	h.devices()
+	secret := `{"aps":{"alert":"Confidential"}}`
+	for _, bytes := range []string{
+		frame1(1, 0, active, secret), frame1(2, 0, foreign, secret), frame1(3, 0, gone, secret), frame1(4, 0, active, secret[1:]),
+		frame1(4, 0, active[:31], secret), frame1(4, 0, active, "Confidential"), frame2(item(1, active), item(2, secret), item(2, secret)),
+		"Confidential", "\x02Confidential", "\x01" + secret, frame1(4, 0, active, "Confidential"+strings.Repeat(" ", 5000)),
+	} {
+		conn := h.dial(programIdentity())
+		io.WriteString(conn, bytes)
+		conn.CloseWrite()
+		readPacket(t, conn)
+	}
+	h.shutdown(5 * time.Second)
+	said := h.log.String()
+	for _, word := range []string{"Confidential", "aps", hex.EncodeToString([]byte(active))[:32], hex.EncodeToString([]byte(foreign))[:32], hex.EncodeToString([]byte(gone))[:32], active[:16], foreign[:16]} {
+		if strings.Contains(said, word) {
+			t.Errorf("the log says %q:\n%s", word, said)
+		}
+	}
+	if n := strings.Count(said, "connection ended"); n != 11 {
+		t.Errorf("%d connections ended, want 11", n)
+	}
+}
