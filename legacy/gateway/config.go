@@ -203,7 +203,9 @@ func (cfg *Config) checkProviders(list []Provider) (all []*Provider, clients []*
 		}
 		topic := ""
 		for _, c := range p.Certificates {
-			if other, taken := owners[fingerprintOf(c)]; taken {
+			if other, taken := owners[fingerprintOf(c)]; taken && other == p.Name {
+				bad(&p, "has the same certificate twice (%s)", c.Subject.CommonName)
+			} else if taken {
 				bad(&p, "has a certificate of provider %q too: it could not be told for whom a program sends", other)
 			}
 			owners[fingerprintOf(c)] = p.Name

@@ -2,12 +2,14 @@ package gateway_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"io"
 	"strings"
 	"testing"
 	"time"
 
+	"aviso.example/apnstest"
 	"aviso.example/legacy/gateway"
 	"aviso.example/sim"
 )
@@ -60,5 +62,35 @@ func TestLogIsDiscreet(t *testing.T) {
 	}
 	if n := strings.Count(said, "connection ended"); n != 11 {
 		t.Errorf("%d connections ended, want 11", n)
+	}
+}
+
+// TestConfigProblems: all are named at once.
+func TestConfigProblems(t *testing.T) {
+	apnsConfig := (&house{t: t, apns: apnstest.Start(t)}).client()
+	certificate := programIdentity().tls.Leaf
+	_, err := gateway.New(gateway.Config{
+		Window: 8193, MaxConnections: -1, HoldTime: time.Microsecond, MinTLSVersion: 2,
+		Providers: []gateway.Provider{
+			{Name: "a", Certificates: []*x509.Certificate{certificate, certificate}, APNs: apnsConfig},
+			{Name: "b", Certificates: []*x509.Certificate{certificate}, APNs: apnsConfig},
+			{Name: "b", APNs: apnsConfig},
+			{Certificates: []*x509.Certificate{serverIdentity().tls.Leaf, newIdentity("com.example.other").tls.Leaf, newIdentity("com.example.third").tls.Leaf}},
+		},
+	})
+	if err == nil {
+		t.Fatal("nothing is wrong with it")
+	}
+	for _, want := range []string{
+		"Certificate is missing", "FeedbackFile is missing", "Window is 8193", "MaxConnections is -1", "HoldTime is 1µs", "MinTLSVersion is 0x0002",
+		`provider "a" has the same certificate twice`, `provider "b" has a certificate of provider "a" too`, `provider "b" is there twice`,
+		`provider "b" has no certificate`, `provider "" has no name`, `certificates for com.example.other and for com.example.third`, `provider "" cannot send`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(err)
 	}
 }

@@ -126,6 +126,7 @@ func (l *ledger) settle(s *slot, v verdict) {
 	l.mu.Lock()
 	o.settled, o.verdict = true, v
 	adopter := o.adopter
+	o.adopter = nil // the line remembers o for a while, and should not hold slots
 	l.mu.Unlock()
 	s.free()
 	r.credit.Release(1)
@@ -141,6 +142,7 @@ func (l *ledger) unsent(s *slot) {
 	l.mu.Lock()
 	l.remove(o)
 	adopter := o.adopter
+	o.adopter = nil
 	l.mu.Unlock()
 	s.free()
 	r.credit.Release(1)
