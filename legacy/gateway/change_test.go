@@ -236,3 +236,42 @@ func TestExpiredInTheClient(t *testing.T) {
 		}
 	})
 }
+
+// TestOneProviderCannotTakeTheFeedbackPort: another one still gets its list.
+func TestOneProviderCannotTakeTheFeedbackPort(t *testing.T) {
+	other := newIdentity("com.example.other")
+	virtually(t, func(c *gateway.Config) {
+		second := c.Providers[0]
+		second.Name, second.Certificates, second.Topic = "other", []*x509.Certificate{other.tls.Leaf}, "com.example.other"
+		c.Providers = append(c.Providers, second)
+	}, func(t *testing.T, h *virtual) {
+		feedback := &virtual{h.house, memnet.Listen("gateway.test:2196")}
+		served := make(chan error, 1)
+		go func() { served <- h.gateway.ServeFeedback(feedback.listener) }()
+		for range 100 {
+			go func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				if conn, err := feedback.dialAs(ctx, programIdentity()); err == nil {
+					<-ctx.Done()
+					conn.Close()
+				}
+			}()
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		conn, err := feedback.dialAs(ctx, other)
+		if err != nil {
+			t.Error(err)
+		} else {
+			if b := readPacket(t, conn); len(b) > 0 {
+				t.Errorf("the list is %x", b)
+			}
+			conn.Close()
+		}
+		time.Sleep(time.Minute)
+		h.shutdown(time.Second)
+		<-served
+	})
+}

@@ -16,6 +16,11 @@ func (g *Gateway) tell(conn *tls.Conn, raw net.Conn, r *route) {
 	defer conn.Close()
 	defer context.AfterFunc(g.late, func() { raw.Close() })()
 	log := r.log.With("remote", raw.RemoteAddr().String())
+	defer r.readers.Add(-1)
+	if r.readers.Add(1) > providerReaders {
+		log.Warn("a connection to the feedback port was refused: the provider has its share of them", "connections", providerReaders)
+		return
+	}
 	newest, err := g.feedback.snapshot(r.name)
 	told := 0
 	var buf, from []byte
@@ -43,6 +48,10 @@ func (g *Gateway) tell(conn *tls.Conn, raw net.Conn, r *route) {
 	}
 	log.Info("the feedback list was read", "entries", told)
 }
+
+// providerReaders is how many connections to the feedback port a provider may have
+// at a time: a quarter of all, since each may be slow.
+const providerReaders = feedbackConnections / 4
 
 // feedbackPatience bounds how long a provider may not take what it is told, and
 // how long it may take to hang up.

@@ -37,7 +37,8 @@ type route struct {
 	settings atomic.Pointer[Provider]
 	credit   *semaphore.Weighted // mostInFlight slots
 	ledger   ledger
-	sessions int // guarded by the gateway's mutex
+	sessions int          // guarded by the gateway's mutex
+	readers  atomic.Int32 // connections to the feedback port
 
 	incoming slotStack // for the first time
 	returned slotStack // held, to be sent again
