@@ -30,6 +30,7 @@ const (
 type deadList struct {
 	db  *bolt.DB
 	log *slog.Logger
+	now func() time.Time
 
 	// writing is held from taking what waits until it is written, so that whoever
 	// reads the list waits for it.
@@ -45,12 +46,12 @@ type deadList struct {
 type listKey struct{ provider, deviceToken string }
 
 // openDeadList opens the file, or makes it.
-func openDeadList(path string, log *slog.Logger) (*deadList, error) {
+func openDeadList(path string, log *slog.Logger, now func() time.Time) (*deadList, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("gateway: the feedback list %s cannot be opened: %w; another gateway may be using it", path, err)
 	}
-	l := &deadList{db: db, log: log, waiting: map[listKey]time.Time{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &deadList{db: db, log: log, now: now, waiting: map[listKey]time.Time{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go l.run()
 	return l, nil
 }
@@ -89,7 +90,7 @@ func (l *deadList) flush() bool {
 	l.waiting = map[listKey]time.Time{}
 	l.mu.Unlock()
 	if len(waiting) > 0 {
-		if err := l.db.Update(func(tx *bolt.Tx) error { return put(tx, waiting) }); err != nil {
+		if err := l.db.Update(func(tx *bolt.Tx) error { return put(tx, waiting, l.now()) }); err != nil {
 			l.log.Error("dead device tokens cannot be written down; they will be found again", "entries", len(waiting), "error", err)
 		}
 	}
@@ -100,8 +101,7 @@ func (l *deadList) flush() bool {
 // dead; and when that was written down; both times in UNIX seconds.
 const entrySize = 24
 
-func put(tx *bolt.Tx, entries map[listKey]time.Time) error {
-	now := time.Now()
+func put(tx *bolt.Tx, entries map[listKey]time.Time, now time.Time) error {
 	for key, since := range entries {
 		b, err := tx.CreateBucketIfNotExists([]byte(key.provider))
 		if err != nil {
@@ -141,7 +141,7 @@ func (l *deadList) snapshot(provider string) (newest uint64, err error) {
 // page appends the tuples of some entries up to the number newest, and returns the
 // device token from which to go on, or nil.
 func (l *deadList) page(provider string, newest uint64, from, dst []byte) (tuples, next []byte, entries int, err error) {
-	oldest := time.Now().Add(-feedbackAge).Unix()
+	oldest := l.now().Add(-feedbackAge).Unix()
 	err = l.db.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(provider))
 		if b == nil {

@@ -59,7 +59,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg:    cfg,
 		byName: map[string]*route{}, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{},
 	}
-	if g.feedback, err = openDeadList(cfg.FeedbackFile, cfg.Logger); err != nil {
+	if g.feedback, err = openDeadList(cfg.FeedbackFile, cfg.Logger, cfg.Now); err != nil {
 		closeAll(clients)
 		return nil, err
 	}

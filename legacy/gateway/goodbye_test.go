@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,4 +94,18 @@ func TestConfigProblems(t *testing.T) {
 	if t.Failed() {
 		t.Log(err)
 	}
+}
+
+// TestListAge: entries that nobody reads are told for 90 days, on the gateway's
+// clock.
+func TestListAge(t *testing.T) {
+	var ahead atomic.Int64
+	h := open(t, func(c *gateway.Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	h.unregister(programIdentity(), 0, 3)
+	time.Sleep(500 * time.Millisecond) // they are written down
+	ahead.Store(int64(91 * 24 * time.Hour))
+	h.unregister(programIdentity(), 7, 2)
+	h.wantList(programIdentity(), 7, 2)
 }
