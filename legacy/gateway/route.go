@@ -325,7 +325,8 @@ func (r *route) trusted() {
 // close ends the route when everything that was read is judged, which takes no
 // longer than it may be held, or when the time to shut down has run out.
 func (r *route) close() {
-	if r.credit.Acquire(r.g.late, mostInFlight) != nil { // for good: nothing more is read
+	// For good: nothing more is read.
+	if r.credit.Acquire(r.g.late, mostInFlight) != nil && !r.credit.TryAcquire(mostInFlight) {
 		r.g.counts.restless.Store(true)
 	}
 	r.mu.Lock()
