@@ -19,6 +19,7 @@ import (
 // something unread resets the connection and throws away what was written, so the
 // gateway says nothing unasked, in the TLS layer neither.
 func TestNeverReads(t *testing.T) {
+	t.Parallel()
 	const messages = 300
 	h := open(t, func(c *gateway.Config) { c.Window = 10 })
 	// What does not go into the window stays in the sockets for a while.
@@ -41,6 +42,7 @@ func TestNeverReads(t *testing.T) {
 // TestLogIsDiscreet: neither device tokens nor payloads are in the log, whatever
 // goes wrong with them.
 func TestLogIsDiscreet(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	h.devices()
 	secret := `{"aps":{"alert":"Confidential"}}`
@@ -99,6 +101,7 @@ func TestConfigProblems(t *testing.T) {
 // TestListAge: entries that nobody reads are told for 90 days, on the gateway's
 // clock.
 func TestListAge(t *testing.T) {
+	t.Parallel()
 	var ahead atomic.Int64
 	h := open(t, func(c *gateway.Config) {
 		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
