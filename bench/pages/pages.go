@@ -31,6 +31,17 @@ func Machine() string {
 	return fmt.Sprintf("%s, %d cores, %s/%s, %s", CPUModel(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 }
 
+// Load is how many processes were at work on average in the last minute, or
+// "unknown": figures are better on a machine that has nothing else to do.
+func Load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	load, _, _ := strings.Cut(string(text), " ")
+	return load
+}
+
 // Replace writes text between the marks of a section of the file.
 func Replace(path, section, text string) error {
 	content, err := os.ReadFile(path)
