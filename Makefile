@@ -21,7 +21,7 @@ WHO ?=
 
 .PHONY: help
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: ## run the tests
@@ -62,6 +62,10 @@ bench: ## measure against other people's clients, into docs/performance.md (QUIC
 .PHONY: bench-serve
 bench-serve: ## measure the push server, into docs/server-performance.md (QUICK=1, GORUSH=path of a built gorush)
 	cd bench && go run ./serve $(if $(QUICK),-quick,-o=../docs/server-performance.md) $(if $(GORUSH),-gorush=$(GORUSH))
+
+.PHONY: bench-gateway
+bench-gateway: ## measure the gateway for old programs, into docs/gateway-performance.md (QUICK=1: half a minute, writes nothing)
+	cd bench && go run ./gateway $(if $(QUICK),-quick,-o=../docs/gateway-performance.md)
 
 .PHONY: tidy
 tidy: ## tidy go.mod and go.sum of all modules
