@@ -64,7 +64,7 @@ func TestRender(t *testing.T) {
 	text := r.render()
 	for _, want := range []string{
 		"Measured on a busy machine", "**2.00 ×** the direct client's CPU", "**400 µs** of CPU", "takes **40.0 KiB**",
-		"| 1 program, window 256 | **4.00** [4.00–6.00] | 2.00 × |", "window of 256 over 20ms: **234 %**", "| 5,000 | 40.0 | 500 |",
+		"| 1 program, window 256 | **4.00** [4.00–6.00] | 2.00 × |", "window of 256 over 20 ms: **234 %**", "| 5,000 | 40.0 | 500 |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)

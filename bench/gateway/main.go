@@ -61,7 +61,7 @@ func run(ctx context.Context) error {
 	flags.StringVar(&o.out, "o", "", "the page that has the section to write; empty means standard output only")
 	flags.StringVar(&o.only, "only", "", "measure only rows whose name contains this, to compare two builds; writes no page")
 	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of the gateways into this folder")
-	flags.IntVar(&o.rounds, "rounds", 3, "how often each row is measured")
+	flags.IntVar(&o.rounds, "rounds", 5, "how often each row is measured")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
 	}

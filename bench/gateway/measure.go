@@ -52,6 +52,7 @@ func rows() []*row {
 		{group: rejections, name: "direct, 1 % bad", simulator: rejecting, n: 100_000, badEvery: 100},
 		{group: rejections, name: "8 programs, none bad", simulator: rejecting, window: smallWindow, sender: "programs", connections: 8, n: 16_000},
 		{group: rejections, name: "8 programs, 1 % bad", simulator: rejecting, window: smallWindow, sender: "programs", connections: 8, n: 16_000, badEvery: 100},
+		{group: distance, name: "far, direct", simulator: far, n: 200_000},
 		{group: distance, name: "far, window 256", simulator: far, window: smallWindow, sender: "programs", connections: 1, n: 30_000},
 		{group: distance, name: "far, window 2048", simulator: far, window: largeWindow, sender: "programs", connections: 1, n: 100_000},
 	}

@@ -98,8 +98,8 @@ func (r *report) ratios(line func(string, ...any)) {
 			cpu*1e6, cpu*1e6/without.median(sample.perNotification), took.Seconds()*1e3)
 	}
 	for _, w := range r.rows {
-		if w.group == distance {
-			line("- One connection with a window of %d over %v: **%.0f %%** of window ÷ round trip.", w.window, roundTrip, 100*w.median(sample.perSecond)/w.bound())
+		if w.group == distance && w.window > 0 {
+			line("- One connection with a window of %d over %d ms: **%.0f %%** of window ÷ round trip.", w.window, roundTrip.Milliseconds(), 100*w.median(sample.perSecond)/w.bound())
 		}
 	}
 	if r.connections > 0 {
@@ -113,7 +113,7 @@ func (r *report) tables(line func(string, ...any)) {
 	head := map[string]string{
 		throughput: "| through | CPU per notification, µs | of direct | allocations | per second | of direct | notifications |\n|---|---:|---:|---:|---:|---:|---:|",
 		rejections: "| rejections | CPU per notification, µs | allocations | per second | rejected | connections | notifications |\n|---|---:|---:|---:|---:|---:|---:|",
-		distance:   "| 20 ms round trip, 1 program | CPU per notification, µs | per second | window ÷ round trip | reached | notifications |\n|---|---:|---:|---:|---:|---:|",
+		distance:   fmt.Sprintf("| over a round trip of %d ms | CPU per notification, µs | per second | window ÷ round trip | reached | notifications |\n|---|---:|---:|---:|---:|---:|", roundTrip.Milliseconds()),
 	}
 	group := ""
 	for _, w := range r.rows {
@@ -136,7 +136,11 @@ func (r *report) tables(line func(string, ...any)) {
 		case rejections:
 			line("| %s | %s | %.2f | %s | %d | %d | %s |", w.name, w.cpu(), w.median(sample.allocations), w.rate(), w.runs[0].rejected, w.runs[0].dials, n)
 		case distance:
-			line("| window %d | %s | %s | %s | %.0f %% | %s |", w.window, w.cpu(), w.rate(), pages.Thousands(int(w.bound())), 100*w.median(sample.perSecond)/w.bound(), n)
+			if w.window == 0 {
+				line("| direct | %s | %s | | | %s |", w.cpu(), w.rate(), n)
+				continue
+			}
+			line("| 1 program, window %d | %s | %s | %s | %.0f %% | %s |", w.window, w.cpu(), w.rate(), pages.Thousands(int(w.bound())), 100*w.median(sample.perSecond)/w.bound(), n)
 		}
 	}
 	if r.connections > 0 {
