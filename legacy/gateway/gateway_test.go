@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"aviso.example/apns"
 	"aviso.example/apnstest"
 	"aviso.example/legacy"
-	"aviso.example/legacy/gateway"
 	"aviso.example/sim"
 )
 
@@ -56,22 +54,6 @@ func TestEveryGoodOnceEveryBadReported(t *testing.T) {
 			if p.lost > 0 {
 				t.Errorf("%d error packets named a notification that the program had forgotten", p.lost)
 			}
-		})
-	}
-}
-
-// TestSmallWindows: a quarter of them is less than one notification.
-func TestSmallWindows(t *testing.T) {
-	const messages = 100
-	bad := func(i int) bool { return i%40 == 37 }
-	for window := 1; window <= 5; window++ {
-		t.Run(fmt.Sprint(window), func(t *testing.T) {
-			t.Parallel()
-			h := open(t, func(c *gateway.Config) { c.Window = window })
-			h.foreign(messages, bad)
-			p := h.program(memory, messages)
-			p.run(300 * time.Millisecond)
-			p.checkOnce(t, messages, bad, 8)
 		})
 	}
 }
