@@ -40,7 +40,10 @@ var layers = []struct {
 	{"one HTTP/2 connection, which knows nothing of APNs", []string{"internal/h2"}},
 	{
 		"tools and vocabulary that know nothing of the rest",
-		[]string{"internal/archtest", "internal/bundle", "internal/cms", "internal/cmstest", "internal/keyindex", "internal/memnet", "internal/proto", "internal/service", "internal/suggest"},
+		[]string{
+			"internal/archtest", "internal/bundle", "internal/cms", "internal/cmstest", "internal/keyindex", "internal/memnet", "internal/passsample",
+			"internal/passview", "internal/proto", "internal/service", "internal/suggest",
+		},
 	},
 }
 
@@ -78,6 +81,12 @@ var keptApart = []struct {
 		"it relays to the provider client and needs no queue; the simulator's ports of the binary protocol have a codec of their own, so that neither proves itself",
 	},
 	{"legacy/gateway", []string{"sim", "apnstest", "internal/memnet", "engine", "payload"}, "as legacy: a bridge needs no queue, since the old program is one"},
+	{
+		"internal/passview",
+		[]string{"apns", "auth", "engine", "internal/cms", "wallet"},
+		"it draws what it can of a pass that has mistakes, so it reads pass.json by itself and leaves judging to package wallet",
+	},
+	{"wallet", []string{"internal/passsample", "internal/passview"}, "a program that signs passes needs no picture of them"},
 	{"engine", []string{"sim", "apnstest"}, "a server that sends pushes must not carry a simulator"},
 }
 
@@ -105,6 +114,10 @@ var soleImporters = []struct {
 	{"golang.org/x/term", []string{"internal/cli"}, "as tint"},
 	{"github.com/knadh/koanf", []string{"internal/cli"}, "libraries take a Config and know nothing of files"},
 	{"github.com/fsnotify/fsnotify", []string{"internal/cli"}, "as koanf: what is in a file, and when it changes, is the command's"},
+	{"github.com/boombuler/barcode", []string{"internal/passview"}, "barcodes are only drawn for a person to look at: a device draws its own"},
+	{"codeberg.org/go-fonts/", []string{"internal/passview"}, "as the barcodes; a program that signs passes must not carry fonts"},
+	{"github.com/go-playground/locales", []string{"internal/passview"}, "as the barcodes; dates and numbers in a pass are written by the device"},
+	{"golang.org/x/image", []string{"internal/passview", "internal/passsample"}, "as the barcodes, and for the placeholder images of a sample"},
 	{"flag", nil, "package flag registers globals; commands use cobra"},
 	{"log", nil, "log/slog is used throughout"},
 	{"testing", []string{"apnstest", "internal/memnet", "wallet/webservice/storetest"}, "it belongs in tests and in what helps them"},

@@ -1,0 +1,154 @@
+// Package passsample makes pass folders to begin with, one for each design of
+// Wallet, and certificates to sign them with until Apple's are there.
+//
+// The images are drawn by code, at all three scales and in the sizes that
+// Apple's tools ask for, and are meant to be replaced. The certificates form a
+// chain like Apple's (see [Certificates]), which no device trusts.
+package passsample
+
+import (
+	"bytes"
+	"crypto/rand"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+)
+
+//go:embed passes
+var passes embed.FS
+
+// Styles are the names of the samples: Apple's word for the style or design.
+func Styles() []string { return slices.Sorted(maps.Keys(designs)) }
+
+// Config says whose pass it is.
+type Config struct {
+	// PassTypeIdentifier and TeamIdentifier go into pass.json and have to be
+	// those of the certificate that signs it.
+	PassTypeIdentifier, TeamIdentifier string
+	// SerialNumber is unique among the passes of the type.
+	SerialNumber string
+	// Now is the day from which the dates in the pass are counted.
+	Now time.Time
+}
+
+// design is what a sample is made of beside its pass.json.
+type design struct {
+	colors palette
+	images []string
+	nfc    bool
+}
+
+var designs = map[string]design{
+	"boardingPass":         {sea, []string{"icon", "logo", "footer"}, false},
+	"coupon":               {sand, []string{"icon", "logo", "strip"}, false},
+	"eventTicket":          {dusk, []string{"icon", "logo", "background", "thumbnail"}, false},
+	"generic":              {forest, []string{"icon", "logo", "thumbnail"}, false},
+	"posterEventTicket":    {dusk, []string{"icon", "logo", "artwork", "background", "thumbnail", "secondaryLogo"}, true},
+	"posterGeneric":        {forest, []string{"icon", "logo", "artwork", "primaryLogo", "thumbnail"}, false},
+	"semanticBoardingPass": {sea, []string{"icon", "logo", "primaryLogo"}, false},
+	"storeCard":            {sand, []string{"icon", "logo", "strip"}, false},
+}
+
+// Files returns the files of a sample pass by their path in its folder.
+func Files(style string, c Config) (map[string][]byte, error) {
+	d, ok := designs[style]
+	if !ok {
+		return nil, fmt.Errorf("there is no style %q; there are %s", style, strings.Join(Styles(), ", "))
+	}
+	files := map[string][]byte{}
+	for _, name := range d.images {
+		for scale := 1; scale <= 3; scale++ {
+			data, err := drawn(name, d.colors, scale)
+			if err != nil {
+				return nil, err
+			}
+			file := name + ".png"
+			if scale > 1 {
+				file = fmt.Sprintf("%s@%dx.png", name, scale)
+			}
+			files[file] = data
+		}
+	}
+	for _, language := range []string{"en", "de"} {
+		files[language+".lproj/pass.strings"] = []byte(stringsOf(language))
+	}
+	content, err := passes.ReadFile("passes/" + style + ".json")
+	if err != nil {
+		return nil, err
+	}
+	in := map[string]string{
+		"PassTypeIdentifier": c.PassTypeIdentifier, "TeamIdentifier": c.TeamIdentifier, "SerialNumber": c.SerialNumber,
+		"Background": d.colors.background.css(), "Foreground": d.colors.foreground.css(), "Label": d.colors.label.css(),
+	}
+	if d.nfc {
+		if in["NFCKey"], err = nfcKey(); err != nil {
+			return nil, err
+		}
+	}
+	files["pass.json"], err = expand(string(content), in, c.Now)
+	return files, err
+}
+
+// expand fills in a sample's pass.json.
+func expand(content string, in map[string]string, now time.Time) ([]byte, error) {
+	t, err := template.New("pass.json").Option("missingkey=error").Funcs(template.FuncMap{
+		"quote": func(s string) (string, error) { b, err := json.Marshal(s); return string(b), err },
+		// at is so many days from now, at a time of day in the zone of now.
+		"at": func(days int, clock string) (string, error) {
+			day := now.AddDate(0, 0, days)
+			t, err := time.ParseInLocation("2006-01-02 15:04", day.Format(time.DateOnly)+" "+clock, now.Location())
+			return `"` + t.Format(time.RFC3339) + `"`, err
+		},
+	}).Parse(content)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, in); err != nil {
+		return nil, err
+	}
+	if !json.Valid(out.Bytes()) {
+		return nil, fmt.Errorf("the sample's pass.json is not JSON")
+	}
+	return out.Bytes(), nil
+}
+
+// NewSerialNumber makes a serial number that nobody else has.
+func NewSerialNumber() string { return rand.Text()[:12] }
+
+// labels are the texts of the samples in other languages.
+var labels = map[string]map[string]string{
+	"de": {
+		"DATE": "DATUM", "GATE": "FLUGSTEIG", "FLIGHT": "FLUG", "SEAT": "PLATZ", "PASSENGER": "FLUGGAST", "BOARDING": "EINSTEIGEN",
+		"CLASS": "KLASSE", "EXPIRES": "GÜLTIG BIS", "EVENT": "VERANSTALTUNG", "VENUE": "ORT", "DOORS": "EINLASS", "ROW": "REIHE",
+		"SECTION": "BLOCK", "MEMBER": "MITGLIED", "MEMBER SINCE": "MITGLIED SEIT", "LEVEL": "STUFE", "BALANCE": "GUTHABEN",
+		"POINTS": "PUNKTE", "CODE": "CODE", "ON EVERYTHING": "AUF ALLES", "Terms": "Bedingungen", "Contact": "Kontakt",
+	},
+}
+
+// stringsOf writes a pass.strings: the keys are the English texts.
+func stringsOf(language string) string {
+	var s strings.Builder
+	s.WriteString("/* Texts of pass.json in this language. Both languages have the same keys. */\n")
+	for _, key := range slices.Sorted(maps.Keys(labels["de"])) {
+		value := key
+		if t, ok := labels[language][key]; ok {
+			value = t
+		}
+		fmt.Fprintf(&s, "%q = %q;\n", key, value)
+	}
+	return s.String()
+}
+
+// nfcKey makes a public key for the NFC entry that the poster design asks for.
+// Its private key is thrown away: a reader would need a key of its own.
+func nfcKey() (string, error) {
+	der, err := throwawayPublicKey()
+	return base64.StdEncoding.EncodeToString(der), err
+}
