@@ -75,7 +75,7 @@ func Files(style string, c Config) (map[string][]byte, error) {
 			files[file] = data
 		}
 	}
-	for _, language := range []string{"en", "de"} {
+	for _, language := range []string{"en", "it"} {
 		files[language+".lproj/pass.strings"] = []byte(stringsOf(language))
 	}
 	content, err := passes.ReadFile("passes/" + style + ".json")
@@ -122,24 +122,24 @@ func expand(content string, in map[string]string, now time.Time) ([]byte, error)
 // NewSerialNumber makes a serial number that nobody else has.
 func NewSerialNumber() string { return rand.Text()[:12] }
 
-// labels are the texts of the samples in other languages.
-var labels = map[string]map[string]string{
-	"de": {
-		"DATE": "DATUM", "GATE": "FLUGSTEIG", "FLIGHT": "FLUG", "SEAT": "PLATZ", "PASSENGER": "FLUGGAST", "BOARDING": "EINSTEIGEN",
-		"CLASS": "KLASSE", "EXPIRES": "GÜLTIG BIS", "EVENT": "VERANSTALTUNG", "VENUE": "ORT", "DOORS": "EINLASS", "ROW": "REIHE",
-		"SECTION": "BLOCK", "MEMBER": "MITGLIED", "MEMBER SINCE": "MITGLIED SEIT", "LEVEL": "STUFE", "BALANCE": "GUTHABEN",
-		"POINTS": "PUNKTE", "CODE": "CODE", "ON EVERYTHING": "AUF ALLES", "Terms": "Bedingungen", "Contact": "Kontakt",
-	},
+// italian is the texts of the samples in another language: one that needs no
+// letters beyond ASCII, since for those Apple asks for UTF-16, which is no fun to
+// edit.
+var italian = map[string]string{
+	"DATE": "DATA", "GATE": "USCITA", "FLIGHT": "VOLO", "SEAT": "POSTO", "PASSENGER": "PASSEGGERO", "BOARDING": "IMBARCO",
+	"CLASS": "CLASSE", "EXPIRES": "SCADE", "EVENT": "EVENTO", "VENUE": "LUOGO", "DOORS": "INGRESSO", "ROW": "FILA",
+	"SECTION": "SETTORE", "MEMBER": "SOCIO", "MEMBER SINCE": "SOCIO DAL", "LEVEL": "LIVELLO", "BALANCE": "SALDO",
+	"POINTS": "PUNTI", "CODE": "CODICE", "ON EVERYTHING": "SU TUTTO", "Terms": "Condizioni", "Contact": "Contatti",
 }
 
 // stringsOf writes a pass.strings: the keys are the English texts.
 func stringsOf(language string) string {
 	var s strings.Builder
 	s.WriteString("/* Texts of pass.json in this language. Both languages have the same keys. */\n")
-	for _, key := range slices.Sorted(maps.Keys(labels["de"])) {
+	for _, key := range slices.Sorted(maps.Keys(italian)) {
 		value := key
-		if t, ok := labels[language][key]; ok {
-			value = t
+		if language == "it" {
+			value = italian[key]
 		}
 		fmt.Fprintf(&s, "%q = %q;\n", key, value)
 	}
