@@ -103,6 +103,7 @@ Exit codes:
 		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.benchCommand(),
 		a.serveCommand(), a.gatewayCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),
 		a.serveCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),
+		a.walletCommand(), a.orderCommand(),
 		a.safariCommand(),
 		a.webpushCommand(),
 		a.versionCommand())

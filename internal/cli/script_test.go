@@ -64,6 +64,8 @@ func TestMain(m *testing.M) {
 //	makecert FILE CN DAYS    makes a self-signed certificate with its key
 //	makesite DIR             makes the source of a push package in DIR, and beside
 //	                         it website.pem, wwdr.cer, other.cer and root.cer
+//	makechain DIR KIND TYPE DAYS  makes what Apple issues for a pass or order type:
+//	                         certificate.pem, wwdr.pem and root.pem
 //	mode FILE OCTAL          checks the permissions of a file
 //	pushservice NAME…        starts a push service for Web Push; it writes ca.pem, and
 //	                         NAME.json with a subscription for each answer
@@ -81,6 +83,7 @@ func TestScripts(t *testing.T) {
 			"makekey": makeKeyCommand, "makecert": makeCertCommand, "mode": modeCommand,
 			"makesite":    makeSiteCommand,
 			"pushservice": pushServiceCommand, "received": receivedCommand,
+			"makechain": makeChainCommand,
 		},
 	})
 }
@@ -292,6 +295,16 @@ func selfSigned(commonName string, until time.Time) ([]byte, error) {
 	}
 	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...), nil
+}
+
+func makeChainCommand(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 4 || args[1] != "pass" && args[1] != "order" {
+		ts.Fatalf("usage: makechain DIR pass|order TYPE DAYS")
+	}
+	days, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	// It is valid for a year.
+	ts.Check(writeTestCertificate(ts.MkAbs(args[0]), args[2], sampleTeam, args[1] == "order", time.Now().AddDate(-1, 0, days)))
 }
 
 func modeCommand(ts *testscript.TestScript, _ bool, args []string) {
