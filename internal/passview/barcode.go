@@ -116,7 +116,38 @@ func encode(format, message, encoding string) (modules *image.Gray, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be encoded: %w", err)
 	}
-	return oneEach(drawn), nil
+	modules = oneEach(drawn)
+	if format == "PKBarcodeFormatPDF417" {
+		err = repairIndicators(modules)
+	}
+	return modules, err
+}
+
+// symbol is the width of a PDF417 codeword in modules.
+const symbol = 17
+
+// repairIndicators corrects what the library gets wrong in PDF417: the codeword at
+// the left of the first of every three rows says how many rows there are, as 30
+// times the row's third plus (rows-1)/3 (ISO/IEC 15438, row indicators). The
+// library has rows-3 there, and unless the rows are a multiple of three, readers
+// find nothing. Where it is right, this changes nothing.
+func repairIndicators(modules *image.Gray) error {
+	rows := modules.Rect.Dy()
+	for y := 0; y < rows; y += 3 {
+		// A codeword is two letters of text: 30 times the first plus the second.
+		// So a code of nothing but that pair has the modules that are needed, in
+		// its first row after start, indicator and length.
+		pair := string([]byte{'A' + byte(y/3), 'A' + byte((rows-1)/3)})
+		drawn, err := pdf417.Encode(strings.Repeat(pair, 20), 0)
+		if err != nil {
+			return fmt.Errorf("it cannot be encoded: %w", err)
+		}
+		from := oneEach(drawn)
+		for x := range symbol {
+			modules.SetGray(symbol+x, y, from.GrayAt(3*symbol+x, 0))
+		}
+	}
+	return nil
 }
 
 // inCharset returns the message's bytes in the charset of messageEncoding.
@@ -170,12 +201,18 @@ func (c *code) picture(width, height int) *image.Gray {
 	switch {
 	case c.linear():
 		high = max(1, height-2*wide)
-	case !c.square():
-		// Three modules to a row is the least for PDF417 (ISO/IEC 15438).
-		high = min(3*wide, max(wide, height/m.Dy()))
-	default:
+	case c.square():
 		wide = max(1, min(wide, height/(m.Dy()+2*quiet)))
 		high = wide
+	default:
+		// Rows of PDF417 should be three modules high (ISO/IEC 15438); two can be
+		// read, and if there is room for neither, the modules get narrower.
+		for ; ; wide-- {
+			if high = min(3*wide, (height-2*quiet*wide)/m.Dy()); high >= 2*wide || wide == 1 {
+				break
+			}
+		}
+		high = max(1, high)
 	}
 	above := quiet * wide
 	if c.linear() {

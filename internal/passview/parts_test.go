@@ -220,6 +220,45 @@ func TestCharset(t *testing.T) {
 	}
 }
 
+// The indicator of the first row says how many rows there are, rounded up to three.
+// The library is right where they are a multiple of three, so codes of one and two
+// rows less have to begin with the same modules. (interop/ has them read.)
+func TestPDF417Indicators(t *testing.T) {
+	third := map[int]int{} // rows modulo three that occurred
+	for n := 1; n < 120; n += 3 {
+		m, err := encode("PKBarcodeFormatPDF417", strings.Repeat("Ab1", n), "iso-8859-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := m.Rect.Dy()
+		third[rows%3]++
+		indicator := func(y int) (bars string) {
+			for x := range symbol {
+				bars += string(rune('0' + m.GrayAt(symbol+x, y).Y/255))
+			}
+			return bars
+		}
+		if rows%3 == 0 {
+			continue
+		}
+		for other := n + 1; other < n+40; other++ {
+			o, err := encode("PKBarcodeFormatPDF417", strings.Repeat("Ab1", other), "iso-8859-1")
+			if err != nil || (o.Rect.Dy()-1)/3 != (rows-1)/3 || o.Rect.Dy()%3 != 0 {
+				continue
+			}
+			got := indicator(0)
+			m = o
+			if want := indicator(0); got != want {
+				t.Errorf("%d rows: the first row begins with %s, want %s", rows, got, want)
+			}
+			break
+		}
+	}
+	if len(third) != 3 {
+		t.Errorf("only %v occurred", third)
+	}
+}
+
 // The first barcode that can be drawn is the one, and the old single one the last.
 func TestWhichBarcode(t *testing.T) {
 	for pass, want := range map[string]string{

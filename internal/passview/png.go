@@ -52,9 +52,7 @@ func (v *View) PNG(w io.Writer, scale int, appearances ...Appearance) error {
 		draw.Draw(page, backs[i].Rect.Add(right), backs[i], image.Point{}, draw.Over)
 		y += tall
 	}
-	// Nothing shows through, and a picture without transparency is smaller.
-	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := encoder.Encode(w, page); err != nil {
+	if err := png.Encode(w, page); err != nil {
 		return fmt.Errorf("passview: writing the picture: %w", err)
 	}
 	return nil
