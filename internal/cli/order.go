@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"aviso.example/wallet"
@@ -59,6 +61,9 @@ func (a *app) orderSign(f *walletSignFlags, path string) error {
 	}
 	if result.Output == "" {
 		result.Output = defaultOutput(path, ".order")
+	}
+	if f.output == "" && result.Output == filepath.Clean(path) {
+		return usage("%s is a package already: name the new one with --output", path)
 	}
 	return a.finishSigning(result, data)
 }

@@ -86,9 +86,9 @@ func defaultOutput(path, extension string) string {
 
 // writeOutput replaces a file as a whole or not at all, so that nobody finds half
 // of one.
-func writeOutput(path string, data []byte) error {
+func writeOutput(path string, data []byte, mode fs.FileMode) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return usage("-o %s is a folder; name the file", path)
+		return usage("--output %s is a folder; name the file", path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".aviso-*")
 	if err != nil {
@@ -96,7 +96,7 @@ func writeOutput(path string, data []byte) error {
 	}
 	defer os.Remove(f.Name()) // once renamed, there is none
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

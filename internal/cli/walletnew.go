@@ -123,9 +123,13 @@ func (a *app) whoseSample(f *walletNewFlags) error {
 		if f.testCertificate || f.passType != "" || f.team != "" {
 			return usage("--cert says which pass type and team it is, so --pass-type, --team and --test-certificate do not go with it")
 		}
-		certificate, err := a.certificate(f.cert, f.passwordFile)
+		password, err := a.password(f.passwordFile)
 		if err != nil {
 			return err
+		}
+		certificate, err := auth.LoadCertificate(f.cert, password)
+		if err != nil {
+			return usage("--cert: %w%s", trimmed{err}, passwordHint(err))
 		}
 		if certificate.Info.Kind != auth.KindPass {
 			return usage("--cert %s is for %s; a pass needs a Pass Type ID certificate", f.cert, certificate.Info.Kind)
@@ -146,19 +150,6 @@ func (a *app) whoseSample(f *walletNewFlags) error {
 		return usage("--team: %s", inputProblem(err))
 	}
 	return nil
-}
-
-// certificate loads a certificate with its key for --cert.
-func (a *app) certificate(file, passwordFile string) (*auth.Certificate, error) {
-	password, err := a.password(passwordFile)
-	if err != nil {
-		return nil, err
-	}
-	c, err := auth.LoadCertificate(file, password)
-	if err != nil {
-		return nil, usage("--cert: %w%s", trimmed{err}, passwordHint(err))
-	}
-	return c, nil
 }
 
 // The files of a test certificate.

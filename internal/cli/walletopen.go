@@ -70,7 +70,8 @@ func (a *app) walletOpen(path, dir string) error {
 		return errors.Join(err, exit(ExitRejected))
 	}
 	if dir != "" {
-		if err := writeFolder(dir, p.Files, 0o644); err != nil {
+		// There may be an authentication token among them.
+		if err := writeFolder(dir, p.Files, 0o600); err != nil {
 			return err
 		}
 	}

@@ -61,7 +61,7 @@ func (a *app) walletPreview(f *walletPreviewFlags, path string) error {
 	shown, known := appearances[f.appearance]
 	switch {
 	case format != ".png" && format != ".html":
-		return usage("-o %s says not what to make: end it in .png or .html", f.output)
+		return usage("--output %s says not what to make: end it in .png or .html", f.output)
 	case !known:
 		return usage("--appearance is %q; it has to be light, dark or both", f.appearance)
 	case f.scale < 1 || f.scale > passview.MaxScale:
@@ -100,7 +100,7 @@ func (a *app) walletPreview(f *walletPreviewFlags, path string) error {
 		err = view.PNG(&out, f.scale, shown...)
 	}
 	if err == nil {
-		err = writeOutput(f.output, out.Bytes())
+		err = writeOutput(f.output, out.Bytes(), 0o644)
 	}
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,23 +10,19 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"aviso.example/auth"
 	"aviso.example/wallet"
 )
 
 // walletSignFlags say who signs, and where it goes.
 type walletSignFlags struct {
-	cert, passwordFile string
-	wwdr               []string
-	output             string
+	signing
+	output string
 }
 
 func (f *walletSignFlags) register(flags *pflag.FlagSet, extension string) {
 	flags.SortFlags = false
-	flags.StringVar(&f.cert, "cert", "", "certificate `FILE` with its private key (.p12 or .pem)")
-	registerPassword(flags, &f.passwordFile)
-	flags.StringArrayVar(&f.wwdr, "wwdr", nil, "Apple's intermediate certificate `FILE` (.cer or .pem), unless --cert holds it")
-	flags.StringVarP(&f.output, "output", "o", "", "write to this `FILE` (default the source's name with "+extension+")")
+	f.signing.register(flags)
+	flags.StringVarP(&f.output, "output", "o", "", "write to this `FILE` (default the source's name with "+extension+"); an older one is replaced")
 }
 
 func (a *app) walletSignCommand() *cobra.Command {
@@ -42,8 +37,8 @@ names a .pkpasses file.
 
 The signature holds the certificate and Apple's intermediate that issued it
 (` + wallet.WWDRURL + `).
-It is found by its key identifier, in --wwdr or beside the certificate. Without
---cert, the test certificate that aviso wallet new made beside PASS signs.`,
+It is found by its key identifier, in --wwdr or beside the certificate.
+Without --cert, the test certificate that aviso wallet new made beside PASS signs.`,
 		Example: `  aviso wallet sign concert.pass --cert pass.p12 --password-file password.txt --wwdr AppleWWDRCAG4.cer
   aviso wallet sign concert.pass
   aviso wallet sign out.pass back.pass --cert pass.p12 --wwdr AppleWWDRCAG4.cer -o trip.pkpasses`,
@@ -104,12 +99,16 @@ func (a *app) walletSign(f *walletSignFlags, paths []string) error {
 	if result.Output == "" {
 		result.Output = defaultOutput(paths[0], ".pkpass")
 	}
+	if f.output == "" && result.Output == filepath.Clean(paths[0]) {
+		return usage("%s is a package already: name the new one with --output", paths[0])
+	}
 	return a.finishSigning(result, data)
 }
 
 func (a *app) finishSigning(result signed, data []byte) error {
 	result.Bytes = len(data)
-	if err := writeOutput(result.Output, data); err != nil {
+	// The pass may hold an authentication token, so it is for this user.
+	if err := writeOutput(result.Output, data, 0o600); err != nil {
 		return err
 	}
 	if a.json {
@@ -149,46 +148,25 @@ func (a *app) signSource(s *source, signer *wallet.Signer) (data []byte, warning
 
 // walletSigner loads the certificate, or the test certificate of a pass's folder.
 func (a *app) walletSigner(f *walletSignFlags, path string) (*wallet.Signer, error) {
-	cert, wwdr := f.cert, f.wwdr
-	if cert == "" {
-		folder := testCertificateOf(path)
-		if _, err := os.Stat(filepath.Join(folder, testLeaf)); err != nil {
-			return nil, usage("--cert is missing: name the certificate that signs, a .p12 or .pem; to try without one, aviso wallet new has --test-certificate")
+	with := f.signing
+	if folder := testCertificateOf(path); with.cert == "" {
+		if _, err := os.Stat(filepath.Join(folder, testLeaf)); err == nil {
+			with.cert = filepath.Join(folder, testLeaf)
+			with.wwdr = append([]string{filepath.Join(folder, testIntermediate)}, with.wwdr...)
+			a.sayf("Signing with the test certificate in %s, which no device accepts.", folder)
 		}
-		cert, wwdr = filepath.Join(folder, testLeaf), append(wwdr, filepath.Join(folder, testIntermediate))
-		a.sayf("Signing with the test certificate in %s, which no device accepts.", folder)
 	}
-	certificate, err := a.certificate(cert, f.passwordFile)
+	leaf, key, intermediates, err := with.load(a)
 	if err != nil {
 		return nil, err
 	}
-	intermediates, err := a.certificates("--wwdr", wwdr)
-	if err != nil {
-		return nil, err
-	}
-	signer, err := wallet.NewSignerTLS(&certificate.TLS, intermediates...)
+	signer, err := wallet.NewSigner(leaf, key, intermediates...)
 	if err != nil {
 		text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "wallet: "), "cms: ")
-		if len(wwdr) == 0 {
+		if len(with.wwdr) == 0 {
 			text += "; name it with --wwdr"
 		}
-		return nil, usage("--cert %s: %s", cert, text)
+		return nil, usage("--cert %s: %s", with.cert, text)
 	}
 	return signer, nil
-}
-
-// certificates reads the files of a flag that names certificates without keys.
-func (a *app) certificates(flag string, files []string) (all []*x509.Certificate, err error) {
-	for _, file := range files {
-		data, err := a.readFile(file, auth.MaxFileSize)
-		if err != nil {
-			return nil, usage("%s: %w", flag, err)
-		}
-		found, err := wallet.ParseCertificates(data)
-		if err != nil {
-			return nil, usage("%s %s: %s", flag, file, strings.TrimPrefix(err.Error(), "wallet: "))
-		}
-		all = append(all, found...)
-	}
-	return all, nil
 }

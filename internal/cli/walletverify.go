@@ -15,12 +15,16 @@ import (
 	"aviso.example/wallet"
 )
 
-type walletVerifyFlags struct{ roots, wwdr []string }
+type walletVerifyFlags struct {
+	roots, wwdr []string
+	at          string
+}
 
 func (f *walletVerifyFlags) register(flags *pflag.FlagSet) {
 	flags.SortFlags = false
 	flags.StringArrayVar(&f.roots, "root", nil, "trusted root certificate `FILE` (.cer or .pem), such as AppleIncRootCertificate.cer")
 	flags.StringArrayVar(&f.wwdr, "wwdr", nil, "intermediate certificate `FILE` to judge by if the package lacks it")
+	flags.StringVar(&f.at, "at", "", "`TIME` at which the certificates have to be valid, such as 2026-03-01T12:00:00Z (default now)")
 }
 
 func (a *app) walletVerifyCommand() *cobra.Command {
@@ -74,11 +78,16 @@ type certificateJSON struct {
 func (a *app) walletVerify(f *walletVerifyFlags, path string, order bool) error {
 	var o wallet.VerifyOptions
 	var err error
-	if o.Roots, err = a.certificates("--root", f.roots); err != nil {
+	if o.Roots, err = a.readCertificates("--root", f.roots); err != nil {
 		return err
 	}
-	if o.Intermediates, err = a.certificates("--wwdr", f.wwdr); err != nil {
+	if o.Intermediates, err = a.readCertificates("--wwdr", f.wwdr); err != nil {
 		return err
+	}
+	if f.at != "" {
+		if o.At, err = time.Parse(time.RFC3339, f.at); err != nil {
+			return usage("--at has to be a time such as 2026-03-01T12:00:00Z")
+		}
 	}
 	data, err := a.readFile(path, maxPackageFile)
 	if err != nil {
