@@ -67,6 +67,10 @@ bench-serve: ## measure the push server, into docs/server-performance.md (QUICK=
 bench-gateway: ## measure the gateway for old programs, into docs/gateway-performance.md (QUICK=1: half a minute, writes nothing)
 	cd bench && go run ./gateway $(if $(QUICK),-quick,-o=../docs/gateway-performance.md)
 
+.PHONY: bench-passes
+bench-passes: ## measure signing passes beside passkit-generator, into docs/wallet-performance.md (a minute; QUICK=1: seconds, writes nothing)
+	cd bench && go run ./passes $(if $(QUICK),-quick,-o=../docs/wallet-performance.md)
+
 .PHONY: tidy
 tidy: ## tidy go.mod and go.sum of all modules
 	for module in $(MODULES); do (cd $$module && go mod tidy); done
