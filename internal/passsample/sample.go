@@ -7,16 +7,17 @@
 package passsample
 
 import (
-	"bytes"
 	"crypto/rand"
 	"embed"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"text/template"
 	"time"
 )
 
@@ -95,28 +96,34 @@ func Files(style string, c Config) (map[string][]byte, error) {
 	return files, err
 }
 
-// expand fills in a sample's pass.json.
+// placeholder is what stands for a text, or for so many days from now at a time of
+// day: {{SerialNumber}}, {{at 14 13:40}}.
+var placeholder = regexp.MustCompile(`\{\{(?:at (-?\d+) (\d\d:\d\d)|(\w+))\}\}`)
+
+// expand fills in a sample's pass.json. The times are in the zone of now.
 func expand(content string, in map[string]string, now time.Time) ([]byte, error) {
-	t, err := template.New("pass.json").Option("missingkey=error").Funcs(template.FuncMap{
-		"quote": func(s string) (string, error) { b, err := json.Marshal(s); return string(b), err },
-		// at is so many days from now, at a time of day in the zone of now.
-		"at": func(days int, clock string) (string, error) {
+	var problem error
+	out := placeholder.ReplaceAllStringFunc(content, func(found string) string {
+		parts := placeholder.FindStringSubmatch(found)
+		text, known := in[parts[3]]
+		if parts[1] != "" {
+			days, err := strconv.Atoi(parts[1])
 			day := now.AddDate(0, 0, days)
-			t, err := time.ParseInLocation("2006-01-02 15:04", day.Format(time.DateOnly)+" "+clock, now.Location())
-			return `"` + t.Format(time.RFC3339) + `"`, err
-		},
-	}).Parse(content)
-	if err != nil {
-		return nil, err
+			t, err2 := time.ParseInLocation("2006-01-02 15:04", day.Format(time.DateOnly)+" "+parts[2], now.Location())
+			problem = errors.Join(problem, err, err2)
+			text, known = t.Format(time.RFC3339), true
+		}
+		if !known {
+			problem = errors.Join(problem, fmt.Errorf("the sample asks for %s", found))
+		}
+		quoted, err := json.Marshal(text)
+		problem = errors.Join(problem, err)
+		return string(quoted)
+	})
+	if problem == nil && !json.Valid([]byte(out)) {
+		problem = errors.New("the sample's pass.json is not JSON")
 	}
-	var out bytes.Buffer
-	if err := t.Execute(&out, in); err != nil {
-		return nil, err
-	}
-	if !json.Valid(out.Bytes()) {
-		return nil, fmt.Errorf("the sample's pass.json is not JSON")
-	}
-	return out.Bytes(), nil
+	return []byte(out), problem
 }
 
 // NewSerialNumber makes a serial number that nobody else has.

@@ -2,143 +2,275 @@ package passview
 
 import (
 	"bytes"
-	"embed"
+	_ "embed" // the style sheet
 	"encoding/base64"
 	"fmt"
-	"html/template"
+	"html"
 	"image/color"
 	"image/png"
 	"io"
 	"strings"
-	"sync"
 )
 
-//go:embed page.html
-var pageFile embed.FS
+//go:embed page.css
+var styleSheet string
 
-var page = sync.OnceValue(func() *template.Template {
-	return template.Must(template.ParseFS(pageFile, "page.html"))
-})
+// page is a page that is being written. Text and values of attributes are escaped;
+// everything else comes from this file, from numbers and from images that were
+// decoded. (Package html/template would do this too, and its use of reflection makes
+// the linker keep every method of the program: six million bytes.)
+type page struct{ strings.Builder }
 
-// pageData is what the page is made of. Text is escaped by the template; what has a
-// type of the template package was made here, from parsed numbers and images.
-type pageData struct {
-	Kind                    string
-	Name, Description       string
-	Notes                   []string
-	Colors                  template.CSS
-	Height                  float64
-	Backdrop, Logo, Strip   template.URL
-	Thumbnail, Footer       template.URL
-	SecondaryLogo, Code     template.URL
-	CodeClass, CodeText     string
-	CodeProblem             string
-	LogoText                string
-	Header, Primary         []pageField
-	Beside, Info, Back      []pageField
-	Rows                    [][]pageField
-	Transit                 template.HTML
-	Blur, Darken, IsPoster  bool
-	Voided, Journey, Banded bool
+// open writes the beginning of an element, with attributes as names and values.
+// Those that are empty are left out.
+func (p *page) open(element string, attributes ...string) {
+	p.WriteString("<" + element)
+	for i := 0; i+1 < len(attributes); i += 2 {
+		if attributes[i+1] != "" || attributes[i] == "alt" {
+			p.WriteString(" " + attributes[i] + `="` + html.EscapeString(attributes[i+1]) + `"`)
+		}
+	}
+	p.WriteString(">")
 }
 
-type pageField struct {
-	Label string
-	Value []run
-	Align string
+func (p *page) close(elements ...string) {
+	for _, e := range elements {
+		p.WriteString("</" + e + ">")
+	}
+}
+
+func (p *page) text(s string) { p.WriteString(html.EscapeString(s)) }
+
+// element writes an element that holds nothing but text.
+func (p *page) element(name, class, text string) {
+	p.open(name, "class", class)
+	p.text(text)
+	p.close(name)
+}
+
+func (p *page) image(img *picture, class string) {
+	if img != nil {
+		p.open("img", "class", class, "src", dataURL(img.png), "alt", "")
+	}
+}
+
+func (p *page) runs(list []run) {
+	for _, r := range list {
+		if r.Href == "" {
+			p.text(r.Text)
+			continue
+		}
+		p.open("a", "href", r.Href, "rel", "noopener noreferrer")
+		p.text(r.Text)
+		p.close("a")
+	}
+}
+
+func (p *page) fields(list []field) {
+	for _, f := range list {
+		align := f.align
+		if align != "left" && align != "center" && align != "right" {
+			align = ""
+		}
+		p.open("div", "class", align)
+		p.element("span", "label", f.label)
+		p.open("span", "class", "value")
+		p.runs(f.value)
+		p.close("span", "div")
+	}
+}
+
+func (p *page) row(list []field) {
+	if len(list) > 0 {
+		p.open("section")
+		p.fields(list)
+		p.close("section")
+	}
 }
 
 // HTML writes a page with front and back, for any browser: one file that loads
 // nothing and runs nothing, and follows the reader's light or dark appearance.
 func (v *View) HTML(w io.Writer) error {
-	d := pageData{
-		Kind: v.kind.String(), Name: v.name, Description: v.description, LogoText: v.logoText,
-		Colors: template.CSS(fmt.Sprintf("--background:%s;--foreground:%s;--label:%s;--footer:%s;--strip:%s",
-			css(v.background), css(v.foreground), css(v.label), css(v.footerColor), css(mix(v.background, v.foreground, 0.1)))),
-		Height:   v.frontHeight(),
-		Backdrop: v.backdrop.url(), Logo: v.logo.url(), Strip: v.strip.url(), Thumbnail: v.thumbnail.url(),
-		Footer: v.footer.url(), SecondaryLogo: v.secondaryLogo.url(),
-		Header: pageFields(v.header), Primary: pageFields(v.primary), Info: pageFields(v.info), Back: pageFields(v.back),
-		Blur: v.kind != poster, Darken: v.darkenHeader, IsPoster: v.kind == poster, Voided: v.voided,
-		Journey: v.kind == boardingPass, Banded: v.kind == coupon || v.kind == storeCard || v.strip != nil,
+	p := &page{}
+	p.WriteString("<!doctype html>\n<html>\n<head>\n<meta charset=\"utf-8\">\n" +
+		`<meta name="viewport" content="width=device-width, initial-scale=1">` + "\n" +
+		`<meta name="color-scheme" content="light dark">` + "\n" +
+		`<meta name="referrer" content="no-referrer">` + "\n" +
+		`<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">` + "\n")
+	p.element("title", "", v.name+": "+v.description)
+	p.WriteString("\n<style>\n" + styleSheet + "</style>\n</head>\n<body>\n<main>\n")
+	if err := v.htmlFront(p); err != nil {
+		return err
 	}
-	rows := v.rows()
-	if v.kind == poster {
-		rows = [][]field{v.secondary}
-	} else if v.besideThumbnail() {
-		d.Beside, rows = pageFields(v.secondary), rows[1:]
-	}
-	for _, r := range rows {
-		if len(r) > 0 {
-			d.Rows = append(d.Rows, pageFields(r))
+	v.htmlBack(p)
+	p.close("main")
+	if notes := v.Notes(); len(notes) > 0 {
+		p.open("ul", "class", "notes")
+		for _, n := range notes {
+			p.element("li", "", n)
 		}
+		p.close("ul")
 	}
-	if d.Journey && len(v.primary) > 1 {
-		d.Transit = svg(40, 40, v.label, func(o pen) { transitIcon(o, v.transit, 0, 0, 40) })
-	}
-	if v.code != nil {
-		if err := d.addCode(v.code); err != nil {
-			return err
-		}
-	}
-	d.Notes = v.Notes()
-	if err := page().Execute(w, d); err != nil {
+	p.WriteString("\n</body>\n</html>\n")
+	if _, err := io.WriteString(w, p.String()); err != nil {
 		return fmt.Errorf("passview: writing the page: %w", err)
 	}
 	return nil
 }
 
-func (d *pageData) addCode(c *code) error {
-	d.CodeText, d.CodeProblem, d.CodeClass = c.altText, c.problem, "wide"
-	if c.square() {
-		d.CodeClass = "square"
+func (v *View) htmlFront(p *page) error {
+	class := "card " + v.kind.String()
+	if v.voided {
+		class += " void"
 	}
-	if c.modules == nil {
+	p.open("div", "class", "shadow")
+	p.open("article", "class", class, "style", fmt.Sprintf("--background:%s;--foreground:%s;--label:%s;--footer:%s;--strip:%s;min-height:%gpx",
+		css(v.background), css(v.foreground), css(v.label), css(v.footerColor), css(mix(v.background, v.foreground, 0.1)), v.frontHeight()))
+	if v.kind == poster {
+		v.htmlPoster(p)
+	} else {
+		v.htmlClassic(p)
+	}
+	if err := v.htmlCode(p); err != nil {
+		return err
+	}
+	p.close("article", "div")
+	return nil
+}
+
+func (v *View) htmlHeader(p *page) {
+	p.open("header")
+	p.image(v.logo, "")
+	if v.kind != poster {
+		p.element("b", "", v.logoText)
+	}
+	p.fields(v.header)
+	p.close("header")
+}
+
+func (v *View) htmlPoster(p *page) {
+	p.open("div", "class", "art")
+	p.image(v.backdrop, "backdrop")
+	shade := "shade"
+	if !v.darkenHeader {
+		shade = "shade plain"
+	}
+	p.element("div", shade, "")
+	v.htmlHeader(p)
+	p.open("div", "class", "title")
+	p.fields(v.primary)
+	p.image(v.secondaryLogo, "")
+	p.close("div", "div")
+	p.row(v.secondary)
+}
+
+func (v *View) htmlClassic(p *page) {
+	p.image(v.backdrop, "backdrop blur")
+	v.htmlHeader(p)
+	first := v.primary[:min(1, len(v.primary))]
+	switch {
+	case v.kind == boardingPass:
+		p.open("div", "class", "journey")
+		p.fields(first)
+		if len(v.primary) > 1 {
+			p.WriteString(svg(40, 40, v.label, func(o pen) { transitIcon(o, v.transit, 0, 0, 40) }))
+			p.fields(v.primary[1:2])
+		}
+		p.element("span", "hole", "")
+		p.element("span", "hole", "")
+		p.close("div")
+	case v.kind == coupon, v.kind == storeCard, v.strip != nil:
+		p.open("div", "class", "band")
+		p.image(v.strip, "")
+		p.fields(first)
+		p.close("div")
+	default:
+		p.open("div", "class", "beside")
+		p.open("div")
+		p.open("div", "class", "primary")
+		p.fields(first)
+		p.close("div")
+		if v.besideThumbnail() {
+			p.row(v.secondary)
+		}
+		p.close("div")
+		p.image(v.thumbnail, "")
+		p.close("div")
+	}
+	if v.kind == eventTicket {
+		p.element("span", "hole", "")
+	}
+	for i, r := range v.rows() {
+		if i > 0 || !v.besideThumbnail() {
+			p.row(r)
+		}
+	}
+}
+
+// htmlCode writes the barcode, and the footer image above it.
+func (v *View) htmlCode(p *page) error {
+	if v.code == nil && v.footer == nil {
 		return nil
 	}
-	d.CodeProblem = ""
-	width, height := 1264, 368 // four pixels to the point
-	if c.square() {
-		width, height = 624, 624
+	p.open("div", "class", "foot")
+	p.image(v.footer, "")
+	switch c := v.code; {
+	case c == nil:
+	case c.modules == nil:
+		p.element("div", "code problem", "No barcode: "+c.problem)
+	default:
+		class, width, height := "code wide", 1264, 368 // four pixels to the point
+		if c.square() {
+			class, width, height = "code square", 624, 624
+		}
+		var out bytes.Buffer
+		if err := png.Encode(&out, c.picture(width, height)); err != nil {
+			return fmt.Errorf("passview: drawing the barcode: %w", err)
+		}
+		p.open("div", "class", class)
+		p.open("img", "src", dataURL(out.Bytes()), "alt", "barcode")
+		p.text(c.altText)
+		p.close("div")
 	}
-	var out bytes.Buffer
-	if err := png.Encode(&out, c.picture(width, height)); err != nil {
-		return fmt.Errorf("passview: drawing the barcode: %w", err)
-	}
-	d.Code = dataURL(out.Bytes())
+	p.close("div")
 	return nil
+}
+
+func (v *View) htmlBack(p *page) {
+	p.open("aside")
+	p.element("h1", "", v.name)
+	p.element("p", "", v.description)
+	if v.voided {
+		p.element("p", "", "This pass is void.")
+	}
+	p.open("dl")
+	for _, list := range [][]field{v.info, v.back} {
+		for _, f := range list {
+			p.open("div")
+			p.element("dt", "", f.label)
+			p.open("dd")
+			p.runs(f.value)
+			p.close("dd", "div")
+		}
+	}
+	p.close("dl", "aside")
 }
 
 func (k shape) String() string {
 	return [...]string{"generic", "boardingPass", "coupon", "eventTicket", "storeCard", "poster"}[k]
 }
 
-func pageFields(list []field) (out []pageField) {
-	for _, f := range list {
-		out = append(out, pageField{f.label, f.value, f.align})
-	}
-	return out
-}
-
 func css(c color.NRGBA) string { return fmt.Sprintf("rgb(%d,%d,%d)", c.R, c.G, c.B) }
 
-// url returns the image as it is in the pass. It has been decoded, so it is a PNG.
-func (p *picture) url() template.URL {
-	if p == nil {
-		return ""
-	}
-	return dataURL(p.png)
-}
-
-func dataURL(data []byte) template.URL {
-	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(data))
+func dataURL(data []byte) string {
+	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(data)
 }
 
 // svg draws an outline as an element of the page.
-func svg(width, height float64, c color.NRGBA, outline func(pen)) template.HTML {
+func svg(width, height float64, c color.NRGBA, outline func(pen)) string {
 	t := &tracer{}
 	outline(pen{t, 1})
-	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %g %g" fill="%s" aria-hidden="true"><path d="%s"/></svg>`, width, height, css(c), t.d.String()))
+	return fmt.Sprintf(`<svg viewBox="0 0 %g %g" fill="%s" aria-hidden="true"><path d="%s"/></svg>`, width, height, css(c), t.d.String())
 }
 
 // tracer writes what is drawn as the data of an SVG path.

@@ -1,7 +1,6 @@
 package passview
 
 import (
-	"html/template"
 	"net/url"
 	"regexp"
 	"slices"
@@ -11,11 +10,8 @@ import (
 )
 
 // run is a stretch of text, with the address it leads to or none. The address has
-// been through safeLink, which is stricter than the template and knows tel.
-type run struct {
-	Text string
-	Href template.URL
-}
+// been through safeLink.
+type run struct{ Text, Href string }
 
 func plain(runs []run) string {
 	var s strings.Builder
@@ -30,7 +26,7 @@ func plain(runs []run) string {
 // styles is not.
 func attributed(s string) (runs []run) {
 	z := html.NewTokenizer(strings.NewReader(s))
-	href, hidden := template.URL(""), 0
+	href, hidden := "", 0
 	for {
 		switch z.Next() {
 		case html.ErrorToken: // the end, since a string has no other
@@ -64,12 +60,12 @@ func attributed(s string) (runs []run) {
 }
 
 // safeLink returns the address if it opens a page, a call or a mail, else "".
-func safeLink(address string) template.URL {
+func safeLink(address string) string {
 	u, err := url.Parse(strings.TrimSpace(address))
 	if err != nil || !slices.Contains([]string{"http", "https", "tel", "mailto"}, strings.ToLower(u.Scheme)) {
 		return ""
 	}
-	return template.URL(u.String())
+	return u.String()
 }
 
 // detectable is what the data detectors of a back field find, as far as it can be

@@ -250,7 +250,7 @@ func TestHostileHTML(t *testing.T) {
 	}
 	var links []string
 	checkPage(t, pageOf(t, v), &links)
-	want := `[https://good.example/?a=%22b%22 https://also-good.example/ tel:+15550100199 mailto:ada@example.com]`
+	want := `[https://good.example/?a="b" https://also-good.example/ tel:+15550100199 mailto:ada@example.com]`
 	if fmt.Sprint(links) != want {
 		t.Errorf("links %v\nwant  %v", links, want)
 	}
