@@ -207,23 +207,33 @@ func (p *front) rowsBelow() [][]field {
 	return rows
 }
 
-// drawHeader draws the logo and its text, and the header fields from the right.
+// maxHeader is how many header fields Wallet draws (the archived "Wallet Developer Guide").
+const maxHeader = 3
+
+// drawHeader draws the logo and its text, and the header fields from the right:
+// the first ones, if there is no room for all.
 func (p *front) drawHeader(text, label color.Color) {
-	right := cardWidth - margin
-	for i := len(p.header) - 1; i >= 0; i-- {
-		f := p.header[i]
-		value, name := style{18, false}, style{10, true}
-		widest := max(p.faces.width(p.faces.drawable(f.text(), value), value), p.faces.width(p.faces.drawable(upper(f.label), name), name))
-		w := min(widest, 110)
-		if p.kind == poster {
-			w = min(widest, 170)
+	value, name, most := style{18, false}, style{10, true}, 110.0
+	if p.kind == poster {
+		most = 170
+	}
+	right, room := cardWidth-margin, cardWidth*0.62
+	shown := p.header[:0:0]
+	var widths []float64
+	for _, f := range p.header[:min(maxHeader, len(p.header))] {
+		w := min(most, max(p.faces.width(p.faces.drawable(f.text(), value), value), p.faces.width(p.faces.drawable(upper(f.label), name), name)))
+		if room -= w + 14; room < 0 {
+			break
 		}
-		if right-w < cardWidth*0.35 {
-			break // no room left
-		}
-		p.text(upper(f.label), right, 26, w, "right", name, label)
-		p.text(f.text(), right, 46, w, "right", value, text)
-		right -= w + 14
+		shown, widths = append(shown, f), append(widths, w)
+	}
+	if left := len(p.header) - len(shown); left > 0 {
+		p.notes.add("there is no room for %d of %d header fields", left, len(p.header))
+	}
+	for i := len(shown) - 1; i >= 0; i-- {
+		p.text(upper(shown[i].label), right, 26, widths[i], "right", name, label)
+		p.text(shown[i].text(), right, 46, widths[i], "right", value, text)
+		right -= widths[i] + 14
 	}
 	x := margin
 	if p.logo != nil {

@@ -144,7 +144,7 @@ func (v *View) htmlHeader(p *page) {
 	if v.kind != poster {
 		p.element("b", "", v.logoText)
 	}
-	p.fields(v.header)
+	p.fields(v.header[:min(maxHeader, len(v.header))])
 	p.close("header")
 }
 
