@@ -70,6 +70,8 @@ func TestMain(m *testing.M) {
 //	pushservice NAME…        starts a push service for Web Push; it writes ca.pem, and
 //	                         NAME.json with a subscription for each answer
 //	received                 prints what the push service got last
+//	commands PAGE HEADING [N…]  runs the commands that a page of docs shows under a
+//	                         heading, one after the other, or those of blocks N
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -84,6 +86,7 @@ func TestScripts(t *testing.T) {
 			"makesite":    makeSiteCommand,
 			"pushservice": pushServiceCommand, "received": receivedCommand,
 			"makechain": makeChainCommand,
+			"commands":  commandsCommand,
 		},
 	})
 }
@@ -306,6 +309,42 @@ func makeChainCommand(ts *testscript.TestScript, _ bool, args []string) {
 	// It is valid for a year.
 	ts.Check(writeTestCertificate(ts.MkAbs(args[0]), args[2], sampleTeam, args[1] == "order", time.Now().AddDate(-1, 0, days)))
 }
+
+// commandsCommand keeps a page's promise that its commands can be run.
+func commandsCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: commands PAGE HEADING [N…]")
+	}
+	content, err := os.ReadFile(filepath.Join(docs, args[0]))
+	ts.Check(err)
+	_, section, found := strings.Cut(string(content), "\n## "+args[1]+"\n")
+	if !found {
+		ts.Fatalf("%s has no heading %q", args[0], args[1])
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	var script strings.Builder
+	block := 0
+	for i, part := range strings.Split(section, "```") {
+		if commands, ok := strings.CutPrefix(part, "sh\n"); ok && i%2 == 1 {
+			if block++; len(args) == 2 || slices.Contains(args[2:], strconv.Itoa(block)) {
+				script.WriteString(commands)
+			}
+		}
+	}
+	if script.Len() == 0 {
+		ts.Fatalf("%s shows no such commands under %q", args[0], args[1])
+	}
+	ts.Check(ts.Exec("sh", "-eux", "-c", script.String()))
+}
+
+// docs is the folder of the pages; scripts run elsewhere.
+var docs = func() string {
+	dir, err := filepath.Abs(filepath.Join("..", "..", "docs"))
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
 
 func modeCommand(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.ParseUint(args[1], 8, 32)
