@@ -211,6 +211,27 @@ func TestBarcodes(t *testing.T) {
 	}
 }
 
+// Messages come from anywhere, and the encoders are not ours.
+func FuzzEncode(f *testing.F) {
+	formats := []string{"QR", "PDF417", "Aztec", "Code128", "Code39", "Codabar", "EAN13", "I2of5"}
+	for i := range formats {
+		for _, message := range []string{"4006381333931", "A1B2", "\x00\x7f", "ü€\xff", strings.Repeat("9a;", 300), "%$+/ -."} {
+			f.Add(uint8(i), message, "utf-8")
+		}
+	}
+	f.Fuzz(func(t *testing.T, format uint8, message, encoding string) {
+		name := "PKBarcodeFormat" + formats[int(format)%len(formats)]
+		modules, err := encode(name, message, encoding)
+		if err != nil {
+			return
+		}
+		c := &code{format: name, modules: modules}
+		if b := c.picture(632, 184).Rect; b.Empty() || b.Dx() > 4000 || b.Dy() > 4000 {
+			t.Errorf("%s of %d bytes is drawn as %v", name, len(message), b)
+		}
+	})
+}
+
 // The encoders get the bytes of messageEncoding, not Go's.
 func TestCharset(t *testing.T) {
 	for _, c := range []struct{ encoding, want string }{{"iso-8859-1", "\xe9"}, {"", "\xe9"}, {"utf-8", "é"}, {"utf-16", "\xfe\xff\x00\xe9"}} {
