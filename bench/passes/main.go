@@ -78,9 +78,10 @@ func run(ctx context.Context, out string, quick bool) error {
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(100)
 	subjects := []subject{{"rsa", m.signature}, {"aviso", m.pass}}
-	rounds, each := 5, 2*time.Second
+	// Short turns, and many: what else the machine does then hits neighbours alike.
+	rounds, each := 25, 400*time.Millisecond
 	if quick {
-		rounds, each = 2, 500*time.Millisecond
+		rounds = 5
 	} else {
 		stranger, err := startPasskit(ctx, dir, m)
 		if err != nil {
