@@ -59,7 +59,7 @@ var sizes = map[string]image.Point{
 // drawn draws an image at a scale.
 func drawn(name string, p palette, scale int) ([]byte, error) {
 	size := sizes[name]
-	img := image.NewNRGBA(image.Rect(0, 0, size.X*scale, size.Y*scale))
+	img := image.NewRGBA(image.Rect(0, 0, size.X*scale, size.Y*scale))
 	d := &drawing{img, float64(size.X * scale), float64(size.Y * scale)}
 	switch name {
 	case "icon":
@@ -88,7 +88,7 @@ func drawn(name string, p palette, scale int) ([]byte, error) {
 }
 
 type drawing struct {
-	*image.NRGBA
+	*image.RGBA
 	w, h float64
 }
 
@@ -97,7 +97,7 @@ func (d *drawing) shape(c color.Color, outline func(*vector.Rasterizer)) {
 	outline(r)
 	mask := image.NewAlpha(d.Rect)
 	r.Draw(mask, d.Rect, image.Opaque, image.Point{})
-	draw.DrawMask(d, d.Rect, image.NewUniform(c), image.Point{}, mask, image.Point{}, draw.Over)
+	draw.DrawMask(d.RGBA, d.Rect, image.NewUniform(c), image.Point{}, mask, image.Point{}, draw.Over)
 }
 
 func circle(r *vector.Rasterizer, x, y, radius float64, clockwise bool) {
@@ -149,7 +149,7 @@ func (d *drawing) gradient(from, to tint) {
 	for y := range d.Rect.Dy() {
 		s := float64(y) / d.h
 		c := tint{between(from.r, to.r, s), between(from.g, to.g, s), between(from.b, to.b, s)}
-		draw.Draw(d, image.Rect(0, y, d.Rect.Dx(), y+1), image.NewUniform(c.at(255)), image.Point{}, draw.Src)
+		draw.Draw(d.RGBA, image.Rect(0, y, d.Rect.Dx(), y+1), image.NewUniform(c.at(255)), image.Point{}, draw.Src)
 	}
 }
 

@@ -3,6 +3,7 @@ package passsample
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -89,22 +90,19 @@ func TestStrings(t *testing.T) {
 	}
 }
 
-// The same configuration makes the same files, but for the key that the poster
-// design needs.
+// The same configuration makes the same files.
 func TestReproducible(t *testing.T) {
-	for _, style := range []string{"coupon", "posterEventTicket"} {
-		a, err := Files(style, config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := Files(style, config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name := range a {
-			if !bytes.Equal(a[name], b[name]) && (name != "pass.json" || style == "coupon") {
-				t.Errorf("%s: %s differs", style, name)
-			}
+	a, err := Files("semanticBoardingPass", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Files("semanticBoardingPass", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range a {
+		if !bytes.Equal(a[name], b[name]) {
+			t.Errorf("%s differs", name)
 		}
 	}
 }
@@ -125,45 +123,54 @@ func TestSerialNumbersDiffer(t *testing.T) {
 // certificate.
 func TestCertificates(t *testing.T) {
 	now := time.Now()
+	c, err := Certificates("pass.com.example.sample", "A1B2C3D4E5", false, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots, middle := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(c.Root)
+	middle.AddCert(c.Intermediate)
+	if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: middle, CurrentTime: now.AddDate(0, 6, 0), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		t.Error(err)
+	}
+	if !bytes.Equal(c.Leaf.AuthorityKeyId, c.Intermediate.SubjectKeyId) || len(c.Leaf.AuthorityKeyId) == 0 {
+		t.Error("the leaf does not name its issuer's key")
+	}
+	uid := ""
+	for _, n := range c.Leaf.Subject.Names {
+		if n.Type.Equal(oidUID) {
+			uid, _ = n.Value.(string)
+		}
+	}
+	if uid != "pass.com.example.sample" {
+		t.Errorf("UID is %q", uid)
+	}
+	if got := c.Leaf.Subject.OrganizationalUnit; len(got) != 1 || got[0] != "A1B2C3D4E5" {
+		t.Errorf("OU is %v", got)
+	}
+	leaf, intermediate, root, err := c.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"leaf": leaf, "intermediate": intermediate, "root": root} {
+		block, rest := pem.Decode(data)
+		if block == nil || block.Type != "CERTIFICATE" || (len(rest) > 0) != (name == "leaf") {
+			t.Errorf("%s: %+v", name, block)
+		}
+	}
+}
+
+// A certificate for orders has none of the marks of one for passes.
+func TestMarks(t *testing.T) {
 	for _, order := range []bool{false, true} {
-		c, err := Certificates("pass.com.example.sample", "A1B2C3D4E5", order, now)
+		leaf, err := leafTemplate("pass.com.example.sample", "A1B2C3D4E5", order)
 		if err != nil {
 			t.Fatal(err)
 		}
-		roots, middle := x509.NewCertPool(), x509.NewCertPool()
-		roots.AddCert(c.Root)
-		middle.AddCert(c.Intermediate)
-		if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: middle, CurrentTime: now.AddDate(0, 6, 0), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
-			t.Error(err)
-		}
-		if !bytes.Equal(c.Leaf.AuthorityKeyId, c.Intermediate.SubjectKeyId) || len(c.Leaf.AuthorityKeyId) == 0 {
-			t.Error("the leaf does not name its issuer's key")
-		}
-		if got := c.Leaf.Subject.OrganizationalUnit; len(got) != 1 || got[0] != "A1B2C3D4E5" {
-			t.Errorf("OU is %v", got)
-		}
-		uid := ""
-		for _, n := range c.Leaf.Subject.Names {
-			if n.Type.Equal(oidUID) {
-				uid, _ = n.Value.(string)
-			}
-		}
-		if uid != "pass.com.example.sample" {
-			t.Errorf("UID is %q", uid)
-		}
-		signs := slices.ContainsFunc(c.Leaf.UnknownExtKeyUsage, oidPassSigning.Equal)
-		if signs == order {
-			t.Errorf("order %v: pass signing is %v", order, signs)
-		}
-		leaf, intermediate, root, err := c.PEM()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, data := range map[string][]byte{"leaf": leaf, "intermediate": intermediate, "root": root} {
-			block, rest := pem.Decode(data)
-			if block == nil || block.Type != "CERTIFICATE" || (len(rest) > 0) != (name == "leaf") {
-				t.Errorf("%s: %s", name, block.Type)
-			}
+		signs := slices.ContainsFunc(leaf.UnknownExtKeyUsage, oidPassSigning.Equal)
+		marked := slices.ContainsFunc(leaf.ExtraExtensions, func(e pkix.Extension) bool { return e.Id.Equal(oidPassType) })
+		if signs == order || marked == order {
+			t.Errorf("order %v: pass signing is %v, pass type %v", order, signs, marked)
 		}
 	}
 }

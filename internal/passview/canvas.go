@@ -10,7 +10,8 @@ import (
 	"golang.org/x/image/vector"
 )
 
-// canvas is an image that is drawn on in points, from its top left corner.
+// canvas is an image that is drawn on in points, from its top left corner. What is
+// handed to package draw is its RGBA, a type for which that has fast ways.
 type canvas struct {
 	*image.RGBA
 	scale float64 // pixels to the point
@@ -33,7 +34,7 @@ func (c *canvas) pixels(r rect) image.Rectangle {
 }
 
 func (c *canvas) fill(r rect, with color.Color) {
-	draw.Draw(c, c.pixels(r), image.NewUniform(with), image.Point{}, draw.Over)
+	draw.Draw(c.RGBA, c.pixels(r), image.NewUniform(with), image.Point{}, draw.Over)
 }
 
 // pen draws an outline in points.
@@ -115,13 +116,13 @@ func (c *canvas) mask(outline func(pen)) *image.Alpha {
 
 func (c *canvas) shape(with color.Color, outline func(pen)) {
 	m := c.mask(outline)
-	draw.DrawMask(c, m.Rect, image.NewUniform(with), image.Point{}, m, m.Rect.Min, draw.Over)
+	draw.DrawMask(c.RGBA, m.Rect, image.NewUniform(with), image.Point{}, m, m.Rect.Min, draw.Over)
 }
 
 // clip copies what another canvas has inside an outline.
 func (c *canvas) clip(from *canvas, outline func(pen)) {
 	m := c.mask(outline)
-	draw.DrawMask(c, m.Rect, from, m.Rect.Min, m, m.Rect.Min, draw.Over)
+	draw.DrawMask(c.RGBA, m.Rect, from.RGBA, m.Rect.Min, m, m.Rect.Min, draw.Over)
 }
 
 // within returns the size of the picture, made smaller if it is larger than that.
@@ -139,7 +140,7 @@ func (c *canvas) image(p *picture, into rect, crop bool) {
 		x, y := (float64(from.Dx())-w)/2, (float64(from.Dy())-h)/2
 		from = image.Rect(int(x), int(y), max(int(x)+1, int(x+w)), max(int(y)+1, int(y+h))).Add(from.Min)
 	}
-	draw.CatmullRom.Scale(c, c.pixels(into), p, from, draw.Over, nil)
+	draw.CatmullRom.Scale(c.RGBA, c.pixels(into), p.Image, from, draw.Over, nil)
 }
 
 // text writes one line that fits into the width, and returns the width it takes. y
@@ -154,7 +155,7 @@ func (c *canvas) text(text string, x, y, width float64, align string, s style, w
 	case "right":
 		x -= w
 	}
-	d := font.Drawer{Dst: c, Src: image.NewUniform(with), Face: face, Dot: fixedPoint(x*c.scale, y*c.scale)}
+	d := font.Drawer{Dst: c.RGBA, Src: image.NewUniform(with), Face: face, Dot: fixedPoint(x*c.scale, y*c.scale)}
 	d.DrawString(text)
 	return w
 }
@@ -165,7 +166,7 @@ func (c *canvas) gradient(r rect, from, to float64) {
 	for y := area.Min.Y; y < area.Max.Y; y++ {
 		share := from + (to-from)*float64(y-area.Min.Y)/float64(max(1, area.Dy()-1))
 		row := image.Rect(area.Min.X, y, area.Max.X, y+1)
-		draw.Draw(c, row, image.NewUniform(color.NRGBA{0, 0, 0, uint8(share * 255)}), image.Point{}, draw.Over)
+		draw.Draw(c.RGBA, row, image.NewUniform(color.NRGBA{0, 0, 0, uint8(share * 255)}), image.Point{}, draw.Over)
 	}
 }
 

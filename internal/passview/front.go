@@ -385,11 +385,11 @@ func (p *front) drawCode(box rect) {
 	img := p.code.picture(room.Dx(), room.Dy())
 	at := img.Rect.Add(room.Min).Add(image.Pt(max(0, room.Dx()-img.Rect.Dx())/2, max(0, room.Dy()-img.Rect.Dy())/2))
 	if img.Rect.Dx() > room.Dx() || img.Rect.Dy() > room.Dy() {
-		draw.CatmullRom.Scale(p, room, img, img.Rect, draw.Src, nil)
+		draw.CatmullRom.Scale(p.RGBA, room, img, img.Rect, draw.Src, nil)
 		p.notes.add("the barcode has so many modules that it may not scan from a phone")
 		return
 	}
-	draw.Draw(p, at, img, img.Rect.Min, draw.Src)
+	draw.Draw(p.RGBA, at, img, img.Rect.Min, draw.Src)
 }
 
 func upper(s string) string { return strings.ToUpper(s) }

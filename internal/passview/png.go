@@ -64,7 +64,7 @@ func shadow(page *image.RGBA, card *image.RGBA, at image.Point, scale float64) {
 	size := image.Rect(0, 0, card.Rect.Dx()+2*spread, card.Rect.Dy()+2*spread)
 	c := &canvas{RGBA: image.NewRGBA(size), scale: scale}
 	black := image.NewUniform(color.NRGBA{0, 0, 0, 70})
-	draw.DrawMask(c, card.Rect.Add(image.Pt(spread, spread)), black, image.Point{}, card, image.Point{}, draw.Over)
+	draw.DrawMask(c.RGBA, card.Rect.Add(image.Pt(spread, spread)), black, image.Point{}, card, image.Point{}, draw.Over)
 	c.blur(2.5)
-	draw.Draw(page, size.Add(at).Sub(image.Pt(spread, spread-int(2*scale))), c, image.Point{}, draw.Over)
+	draw.Draw(page, size.Add(at).Sub(image.Pt(spread, spread-int(2*scale))), c.RGBA, image.Point{}, draw.Over)
 }
