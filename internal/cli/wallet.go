@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,6 +67,10 @@ func (a *app) readSource(path string) (*source, error) {
 	if err != nil {
 		return nil, usage("%s: %w", path, err)
 	}
+	// A package has these, and nobody who names one needs to hear of it.
+	s.problems = slices.DeleteFunc(s.problems, func(p wallet.Problem) bool {
+		return p.Severity == wallet.Warning && (p.File == "manifest.json" || p.File == "signature")
+	})
 	return s, nil
 }
 
