@@ -102,7 +102,6 @@ Exit codes:
 	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.channelCommand(), a.credentialCommand(),
 		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.benchCommand(),
 		a.serveCommand(), a.gatewayCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),
-		a.serveCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),
 		a.walletCommand(), a.orderCommand(),
 		a.safariCommand(),
 		a.webpushCommand(),

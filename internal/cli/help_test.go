@@ -56,7 +56,12 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%s --%s takes a secret from the command line", path, f.Name)
 			}
 		})
+		names := map[string]bool{}
 		for _, sub := range cmd.Commands() {
+			if names[sub.Name()] {
+				t.Errorf("%s has two commands %s", path, sub.Name())
+			}
+			names[sub.Name()] = true
 			walk(sub)
 		}
 	}
