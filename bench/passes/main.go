@@ -185,8 +185,17 @@ func (m *material) signature(d time.Duration) (turn, error) {
 	return t, err
 }
 
+// settle is how long everybody works before it counts, since the one before has
+// filled the caches with things of its own.
+const settle = 50 * time.Millisecond
+
 // forTime works for a time and counts.
 func forTime(d time.Duration, t *turn, work func() error) error {
+	for until := time.Now().Add(settle); time.Now().Before(until); {
+		if err := work(); err != nil {
+			return err
+		}
+	}
 	before := cpu()
 	for until := time.Now().Add(d); time.Now().Before(until); t.Passes++ {
 		if err := work(); err != nil {
