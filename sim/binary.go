@@ -212,9 +212,11 @@ var (
 // HTTP/2 side answers with a reason: there is no status for a wrong certificate.
 func (s *Server) binaryTLSConfig(reject bool) *tls.Config {
 	config := s.tlsConfig(reject)
+	// A program that never reads leaves the ticket of TLS 1.3 unread, and closing
+	// with something unread is a reset, which throws away what it has just written.
+	config.SessionTicketsDisabled = true
 	config.NextProtos = nil
 	config.ClientAuth = tls.RequireAnyClientCert
-	config.SessionTicketsDisabled = true
 	trusted := config.VerifyConnection
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		if err := trusted(state); err != nil {

@@ -43,6 +43,14 @@ func (r *configReader) readGateway() {
 	g := &r.serverConfig.gateway
 	g.listen, g.feedback = r.address("gateway.listen"), r.address("gateway.feedback")
 	g.Window, g.MaxConnections, g.HoldTime = r.count("gateway.window"), r.count("gateway.max_connections"), r.duration("gateway.hold")
+	for _, n := range []struct {
+		name        string
+		value, most int
+	}{{"gateway.window", g.Window, gateway.MaxWindow}, {"gateway.max_connections", g.MaxConnections, gateway.MaxConnections}} {
+		if n.value < 1 || n.value > n.most {
+			r.bad(n.name, "is %d; it has to be from 1 to %d", n.value, n.most)
+		}
+	}
 	g.MinTLSVersion = parse(r, "gateway.tls_min_version", func(text string) (uint16, error) {
 		if version, known := tlsVersions[text]; known {
 			return version, nil

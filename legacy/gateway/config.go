@@ -36,6 +36,14 @@ const (
 	DefaultFrameTimeout = 30 * time.Second
 )
 
+// Limits of Config.
+const (
+	// MaxWindow is the largest Window.
+	MaxWindow = 8192
+	// MaxConnections is the largest MaxConnections.
+	MaxConnections = 1 << 20
+)
+
 // Config is what a Gateway is made of. Certificate and FeedbackFile are required.
 type Config struct {
 	// Certificate is the gateway's own, with its key: the one that programs have
@@ -128,8 +136,8 @@ func (cfg Config) check() (Config, error) {
 		value             *int
 		fallback, maximum int
 	}{
-		{"Window", &cfg.Window, DefaultWindow, 8192},
-		{"MaxConnections", &cfg.MaxConnections, DefaultMaxConnections, 1 << 20},
+		{"Window", &cfg.Window, DefaultWindow, MaxWindow},
+		{"MaxConnections", &cfg.MaxConnections, DefaultMaxConnections, MaxConnections},
 	} {
 		if *n.value < 0 || *n.value > n.maximum {
 			bad(n.field, "is %d; it has to be between 1 and %d, and 0 means the default of %d", *n.value, n.maximum, n.fallback)
