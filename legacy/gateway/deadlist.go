@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -73,11 +74,37 @@ func (l *deadList) add(provider, deviceToken string, since time.Time) {
 // run writes down what comes, until close.
 func (l *deadList) run() {
 	defer close(l.done)
-	for range l.wake {
-		if !l.flush() {
-			return
+	l.prune()
+	daily := time.NewTicker(24 * time.Hour)
+	defer daily.Stop()
+	for {
+		select {
+		case <-daily.C:
+			l.prune()
+		case <-l.wake:
+			if !l.flush() {
+				return
+			}
+			time.Sleep(flushEvery)
 		}
-		time.Sleep(flushEvery)
+	}
+}
+
+// prune takes out what nobody has read for so long that nobody will.
+func (l *deadList) prune() {
+	var providers []string
+	oldest := l.now().Add(-feedbackAge).Unix()
+	err := l.db.View(func(tx *bolt.Tx) error {
+		return tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
+			providers = append(providers, string(name))
+			return nil
+		})
+	})
+	for _, provider := range providers {
+		err = errors.Join(err, l.drop(provider, func(value []byte) bool { return int64(binary.BigEndian.Uint64(value[16:])) < oldest }))
+	}
+	if err != nil {
+		l.log.Error("old entries of the feedback list cannot be taken out", "error", err)
 	}
 }
 
@@ -169,36 +196,54 @@ func (l *deadList) page(provider string, newest uint64, from, dst []byte) (tuple
 
 // remove takes out every entry up to the number newest: they were read.
 func (l *deadList) remove(provider string, newest uint64) error {
+	return l.drop(provider, func(value []byte) bool { return binary.BigEndian.Uint64(value) <= newest })
+}
+
+// drop takes out the entries whose value is damaged or old says so, a page at a
+// time, so that nobody waits for long.
+func (l *deadList) drop(provider string, old func(value []byte) bool) error {
 	for from := []byte(nil); ; {
 		var next []byte
-		err := l.db.Update(func(tx *bolt.Tx) error {
+		var read [][]byte
+		err := l.db.View(func(tx *bolt.Tx) error {
 			b := tx.Bucket([]byte(provider))
 			if b == nil {
 				return nil
 			}
-			var read [][]byte
 			seen, c := 0, b.Cursor()
 			for key, value := c.Seek(from); key != nil; key, value = c.Next() {
 				if seen++; seen > pageSize {
 					next = append([]byte(nil), key...)
 					break
 				}
-				if len(value) != entrySize || binary.BigEndian.Uint64(value) <= newest {
+				if len(value) != entrySize || old(value) {
 					read = append(read, append([]byte(nil), key...))
-				}
-			}
-			for _, key := range read {
-				if err := b.Delete(key); err != nil {
-					return err
 				}
 			}
 			return nil
 		})
+		if err == nil && len(read) > 0 {
+			err = l.db.Update(func(tx *bolt.Tx) error { return deleteOld(tx.Bucket([]byte(provider)), read, old) })
+		}
 		if err != nil || next == nil {
 			return err
 		}
 		from = next
 	}
+}
+
+// deleteOld deletes entries that are still old: one may have been found again
+// since it was looked at.
+func deleteOld(b *bolt.Bucket, keys [][]byte, old func(value []byte) bool) error {
+	for _, key := range keys {
+		if value := b.Get(key); len(value) == entrySize && !old(value) {
+			continue
+		}
+		if err := b.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // close writes what is waiting and closes the file.

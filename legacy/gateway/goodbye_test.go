@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"aviso.example/apnstest"
 	"aviso.example/legacy/gateway"
 	"aviso.example/sim"
@@ -111,4 +113,42 @@ func TestListAge(t *testing.T) {
 	ahead.Store(int64(91 * 24 * time.Hour))
 	h.unregister(programIdentity(), 7, 2)
 	h.wantList(programIdentity(), 7, 2)
+}
+
+// TestListIsPruned: what nobody reads does not fill the disk for ever.
+func TestListIsPruned(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	h := open(t, func(c *gateway.Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	h.unregister(programIdentity(), 0, 1500)
+	if err := h.shutdown(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if n := entriesOf(t, h.config.FeedbackFile); n != 1500 {
+		t.Fatalf("the file has %d entries, want 1500", n)
+	}
+	ahead.Store(int64(91 * 24 * time.Hour))
+	h.gateway = must(gateway.New(h.config))
+	if err := h.shutdown(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if n := entriesOf(t, h.config.FeedbackFile); n != 0 {
+		t.Errorf("%d entries are left", n)
+	}
+}
+
+// entriesOf looks into a file that no gateway uses.
+func entriesOf(t *testing.T, file string) (n int) {
+	t.Helper()
+	db := must(bolt.Open(file, 0o600, nil))
+	defer db.Close()
+	db.View(func(tx *bolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
+			n += b.Stats().KeyN
+			return nil
+		})
+	})
+	return n
 }
