@@ -172,6 +172,9 @@ func readAnswer(res *http.Response) *answer {
 		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
 		mediaType:  res.Header.Get("Content-Type"),
 	}
+	if a.status == http.StatusSwitchingProtocols {
+		return a // net/http hands the connection over: reading would end with the peer only
+	}
 	if a.status < 300 && (res.ProtoMajor > 1 || res.ContentLength < 0) {
 		return a // nothing worth waiting for; only HTTP/1.1 wants its connection read empty
 	}
