@@ -189,7 +189,8 @@ func readAnswer(res *http.Response) *answer {
 // cannot be read is zero, as is a date that has passed.
 func retryAfter(value string, now time.Time) time.Duration {
 	const most = 365 * 24 * time.Hour // below any overflow
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
+	// A number that is too large for ParseUint still asks for patience.
+	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return min(time.Duration(min(seconds, uint64(most/time.Second)))*time.Second, most)
 	}
 	date, err := http.ParseTime(value)

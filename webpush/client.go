@@ -49,8 +49,16 @@ func New(config Config) (*Client, error) {
 
 // CheckEndpoint returns a [*ForbiddenError] if the client would not connect to
 // where a subscription leads, as far as its URL tells; a page's server can refuse
-// to store such a one. The address that DNS gives is looked at when sending.
-func (c *Client) CheckEndpoint(s *Subscription) error { return c.guard.checkEndpoint(s.get()) }
+// to store such a one. The address that DNS gives is looked at when sending. No
+// subscription at all is an [*InvalidError].
+func (c *Client) CheckEndpoint(s *Subscription) error {
+	if s.get() == nil {
+		return errNoSubscription
+	}
+	return c.guard.checkEndpoint(s.get())
+}
+
+var errNoSubscription = &InvalidError{"subscription", []Problem{{"", "is missing"}}}
 
 // Send encrypts a message for a subscription, sends it, and waits for the
 // outcome: nil if the push service accepted it, else a [*RejectedError],
@@ -85,7 +93,7 @@ func (c *Client) Send(ctx context.Context, s *Subscription, m *Message) (Receipt
 // check looks at what can be known before sending.
 func (d *delivery) check(s *Subscription) error {
 	if s.get() == nil {
-		return &InvalidError{"subscription", []Problem{{"", "is missing"}}}
+		return errNoSubscription
 	}
 	d.subscription = s.get()
 	d.receipt.Host = s.Host()

@@ -65,7 +65,7 @@ func (g *guard) checkEndpoint(s *subscription) error {
 		return no("it is an address, and push services have names")
 	case !strings.Contains(name, "."):
 		return no("the name has no dot, which only names of a local network do without")
-	case strings.Contains(name, "..") || strings.HasPrefix(name, "."):
+	case strings.Contains("."+name+".", ".."):
 		return no("it is no host name")
 	case len(g.hosts) > 0 && !slices.ContainsFunc(g.hosts, func(suffix string) bool { return within(name, suffix) }):
 		return no("the host is not among those of Config.Hosts")

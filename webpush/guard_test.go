@@ -45,6 +45,8 @@ func TestGuardEndpoints(t *testing.T) {
 		{open, "https://metadata/x", "no dot"},
 		{open, "https://metadata./x", "no dot"},
 		{open, "https://a..example/x", "no host name"},
+		{open, "https://push.example../x", "no host name"},
+		{open, "https://127.0.0.1../x", "no host name"},
 		{open, "https://.example.com/x", "no host name"},
 		{known, "https://web.push.apple.com/x", ""},
 		{known, "https://updates.push.services.mozilla.com/wpush/v2/x", ""},

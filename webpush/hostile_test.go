@@ -1,7 +1,9 @@
 package webpush
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -36,5 +38,14 @@ func TestSwitchingProtocols(t *testing.T) {
 				t.Errorf("the connection still counts: %v", err)
 			}
 		})
+	}
+}
+
+func TestCheckEndpointOfNothing(t *testing.T) {
+	c := newClient(t, func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF })
+	for _, s := range []*Subscription{nil, {}} {
+		if err := c.CheckEndpoint(s); err == nil {
+			t.Error("no subscription, and no error")
+		}
 	}
 }

@@ -22,7 +22,7 @@ func TestRetryAfter(t *testing.T) {
 		"-1":                                 0,
 		"1.5":                                0,
 		"soon":                               0,
-		"99999999999999999999":               0, // no number of seconds
+		"99999999999999999999":               365 * 24 * time.Hour,
 		"9999999999999999999":                365 * 24 * time.Hour,
 		"Tue, 24 Nov 2026 22:00:30 GMT":      29750 * time.Millisecond,
 		"Tuesday, 24-Nov-26 22:00:30 GMT":    29750 * time.Millisecond,
