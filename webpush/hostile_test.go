@@ -2,9 +2,12 @@ package webpush
 
 import (
 	"context"
+	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +41,32 @@ func TestSwitchingProtocols(t *testing.T) {
 				t.Errorf("the connection still counts: %v", err)
 			}
 		})
+	}
+}
+
+func TestNothingSecretIsLogged(t *testing.T) {
+	s, err := NewSubscription(someEndpoint, someP256dh, someAuth, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	push := Push{s, &Message{Payload: []byte("the content")}, "row 7"}
+	result := Result{Push: push, Outcome: Unknown, Receipt: Receipt{Host: s.Host()}, Err: &UnknownError{Receipt{Host: s.Host()}, ErrTimeout}}
+	content, err := json.Marshal(push.Message.Payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []any{push, &push, result, &result, push.Message, *push.Message} {
+		var log strings.Builder
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "v", v)
+		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "v", v)
+		for _, secret := range []string{s.Endpoint(), someAuth, someP256dh, "the content", string(content), "116 104 101"} {
+			if strings.Contains(log.String(), secret) {
+				t.Errorf("%q was logged in\n%s", secret, log.String())
+			}
+		}
+		if _, ok := v.(Result); ok && (!strings.Contains(log.String(), "unknown") || !strings.Contains(log.String(), ErrTimeout.Error())) {
+			t.Error(log.String())
+		}
 	}
 }
 

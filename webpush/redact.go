@@ -70,3 +70,30 @@ func (r Receiver) LogValue() slog.Value { return slog.StringValue(r.redacted()) 
 
 // MarshalText is String.
 func (r Receiver) MarshalText() ([]byte, error) { return []byte(r.redacted()), nil }
+
+// LogValue gives sizes and header fields, never the payload. A handler for machines
+// would encode the whole struct.
+func (m Message) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int("payload_bytes", len(m.Payload)), slog.Duration("ttl", m.TTL), slog.String("urgency", string(m.Urgency)))
+}
+
+// LogValue gives host, size and tag.
+func (p Push) LogValue() slog.Value {
+	attributes := []slog.Attr{slog.Any("tag", p.Tag)}
+	if p.Subscription != nil {
+		attributes = append(attributes, slog.Any("subscription", *p.Subscription))
+	}
+	if p.Message != nil {
+		attributes = append(attributes, slog.Any("message", *p.Message))
+	}
+	return slog.GroupValue(attributes...)
+}
+
+// LogValue gives the outcome, what explains it, and the push as it logs itself.
+func (r Result) LogValue() slog.Value {
+	attributes := []slog.Attr{slog.String("outcome", r.Outcome.String()), slog.String("host", r.Receipt.Host), slog.Any("push", r.Push)}
+	if r.Err != nil {
+		attributes = append(attributes, slog.String("err", r.Err.Error()))
+	}
+	return slog.GroupValue(attributes...)
+}
