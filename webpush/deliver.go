@@ -167,14 +167,15 @@ func (d *delivery) header(c *credential, ttl time.Duration) http.Header {
 func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration, error) {
 	d.receipt.Attempts++
 	d.receipt.Status = a.status
-	if id := oneLine(a.id, 64); id != "" {
+	scrub := scrubber(d.subscription, c.authorization)
+	if id := oneLine(scrub.Replace(a.id), 64); id != "" {
 		d.receipt.ID = id
 	}
 	if a.status >= 200 && a.status < 300 {
 		d.receipt.location = resolve(d.subscription.url, a.location)
 		return 0, nil
 	}
-	reason, detail := a.explain(scrubber(d.subscription, c.authorization))
+	reason, detail := a.explain(scrub)
 	d.rejected = &RejectedError{Receipt: d.receipt, Reason: reason, Detail: detail, RetryAfter: a.retryAfter}
 	if a.status == http.StatusServiceUnavailable && a.retryAfter > 0 {
 		o.rest(time.Now().Add(a.retryAfter)) // it speaks for all messages

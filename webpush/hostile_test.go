@@ -3,6 +3,7 @@ package webpush
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -68,6 +69,34 @@ func TestNothingSecretIsLogged(t *testing.T) {
 			t.Error(log.String())
 		}
 	}
+}
+
+func TestSecretsInWords(t *testing.T) {
+	const secret = "dGhpcyBpcyB0aGUgc2VjcmV0"
+	synctest.Test(t, func(t *testing.T) {
+		p := startPeer(t)
+		p.answers(func(w http.ResponseWriter, r *http.Request, _ int) {
+			w.Header().Set("apns-id", secret)
+			w.WriteHeader(400)
+			io.WriteString(w, `{"reason":"`+secret+`"}`)
+		})
+		receipt, err := p.client().Send(t.Context(), p.subscription("send/"+secret), &Message{Payload: []byte("x")})
+		if text := fmt.Sprintf("%v %+v", err, receipt); strings.Contains(text, secret) || OutcomeOf(err) != Rejected {
+			t.Error(text)
+		}
+	})
+	// Decoded, it is the same secret.
+	synctest.Test(t, func(t *testing.T) {
+		p := startPeer(t)
+		p.answers(func(w http.ResponseWriter, r *http.Request, _ int) {
+			w.WriteHeader(400)
+			io.WriteString(w, "no such subscription: "+strings.TrimPrefix(r.URL.Path, "/send/"))
+		})
+		_, err := p.client().Send(t.Context(), p.subscription("send/dGhpcyBpcyB0%2BaGUgc2VjcmV0"), &Message{Payload: []byte("x")})
+		if strings.Contains(err.Error(), "dGhpcyBpcyB0+aGUgc2VjcmV0") {
+			t.Error(err)
+		}
+	})
 }
 
 func TestCheckEndpointOfNothing(t *testing.T) {

@@ -16,7 +16,8 @@ func (a *answer) explain(scrub *strings.Replacer) (Reason, string) {
 	var apple struct {
 		Reason string `json:"reason"`
 	}
-	if json.Unmarshal(a.body, &apple) == nil && reasonWord.MatchString(apple.Reason) {
+	// A word that holds a secret is none of Apple's.
+	if json.Unmarshal(a.body, &apple) == nil && reasonWord.MatchString(apple.Reason) && scrub.Replace(apple.Reason) == apple.Reason {
 		return Reason(apple.Reason), ""
 	}
 	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(a.mediaType)), "text/html") {
@@ -31,7 +32,8 @@ func scrubber(s *subscription, authorization string) *strings.Replacer {
 	const dots = "…"
 	pairs := []string{s.endpoint, dots, s.url.RequestURI(), dots, s.url.Path, dots}
 	// Short parts are words like "send"; the secret is never short.
-	for _, part := range strings.FieldsFunc(s.url.RequestURI(), func(c rune) bool { return strings.ContainsRune("/?&=:", c) }) {
+	// The path counts as it was sent and decoded.
+	for _, part := range strings.FieldsFunc(s.url.RequestURI()+"/"+s.url.Path, func(c rune) bool { return strings.ContainsRune("/?&=:", c) }) {
 		if len(part) >= 12 {
 			pairs = append(pairs, part, dots)
 		}
