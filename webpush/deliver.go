@@ -172,7 +172,7 @@ func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration,
 		d.receipt.ID = id
 	}
 	if a.status >= 200 && a.status < 300 {
-		d.receipt.location = resolve(d.subscription.url, a.location)
+		d.receipt.location = d.client.guard.resolve(d.subscription.url, a.location)
 		return 0, nil
 	}
 	reason, detail := a.explain(scrub)
@@ -272,8 +272,9 @@ func (d *delivery) wait(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// resolve makes an absolute URL of the field Location.
-func resolve(endpoint *url.URL, location string) *string {
+// resolve makes an absolute URL of the field Location, or nil of one that could not
+// be an endpoint: the peer is a stranger, and whoever uses it connects to it.
+func (g *guard) resolve(endpoint *url.URL, location string) *string {
 	if location == "" || len(location) > maxEndpoint {
 		return nil
 	}
@@ -281,5 +282,10 @@ func resolve(endpoint *url.URL, location string) *string {
 	if err != nil {
 		return nil
 	}
-	return new(u.String())
+	text := u.String()
+	var p problems
+	if u = parseEndpoint(&p, text); u == nil || g.checkEndpoint(&subscription{url: u}) != nil {
+		return nil
+	}
+	return &text
 }

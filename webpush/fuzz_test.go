@@ -133,7 +133,9 @@ func FuzzAnswer(f *testing.F) {
 		if d := retryAfter(after, time.Unix(1e9, 0)); d < 0 || d > 365*24*time.Hour {
 			t.Fatalf("%q is %v", after, d)
 		}
-		resolve(s.get().url, location)
+		if u := (&guard{}).resolve(s.get().url, location); u != nil && !strings.HasPrefix(*u, "https://") {
+			t.Errorf("%q gives %q", location, *u)
+		}
 	})
 }
 

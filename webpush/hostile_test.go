@@ -71,6 +71,33 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 }
 
+func TestMessageURLIsGuarded(t *testing.T) {
+	for location, want := range map[string]string{
+		"/m/1":                                "https://" + pushHost + "/m/1",
+		"https://messages." + pushHost + "/1": "https://messages." + pushHost + "/1",
+		"https://" + pushHost + ":443/1":      "https://" + pushHost + ":443/1",
+		"":                                    "",
+		"http://" + pushHost + "/1":           "",
+		"https://" + pushHost + ":8443/1":     "",
+		"https://user@" + pushHost + "/1":     "",
+		"https://169.254.169.254/latest":      "",
+		"//[::1]/x":                           "",
+		"https://localhost/x":                 "",
+		"https://elsewhere.example/1":         "", // not among Config.Hosts
+		"javascript:alert(1)":                 "",
+		"file:///etc/passwd":                  "",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := startPeer(t)
+			p.answers(script(status(201, "Location", location)))
+			receipt, err := p.client(func(c *Config) { c.Hosts = []string{pushHost} }).Send(t.Context(), p.subscription("x"), &Message{Payload: []byte("x")})
+			if err != nil || receipt.MessageURL() != want {
+				t.Errorf("%q gives %q, %v", location, receipt.MessageURL(), err)
+			}
+		})
+	}
+}
+
 func TestSecretsInWords(t *testing.T) {
 	const secret = "dGhpcyBpcyB0aGUgc2VjcmV0"
 	synctest.Test(t, func(t *testing.T) {

@@ -88,7 +88,9 @@ type Receipt struct {
 
 // MessageURL is where the push service keeps the accepted message, from the
 // field Location (RFC 8030 section 5), or empty. Whoever has it can delete the
-// message: it is a secret, and not printed with the receipt.
+// message: it is a secret, and not printed with the receipt. One that the client
+// would not connect to as an endpoint is left out. That looks at the URL alone:
+// whoever requests it should look at the address, too, if Config.Hosts is empty.
 func (r Receipt) MessageURL() string {
 	if r.location == nil {
 		return ""
