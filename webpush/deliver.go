@@ -79,15 +79,21 @@ const settle = -1
 // how long to wait before the next attempt, or settle.
 func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err error) {
 	c := d.client
-	if pause := o.resting(time.Now()); pause > 0 {
-		if cause := d.wait(ctx, pause); cause != nil {
-			return settle, fmt.Errorf("%w: the push service wants to be left alone for another %v", cause, pause.Round(time.Second))
-		}
-	}
 	// The origin's room first: who waits for a slow origin must not hold room that
 	// others could use.
-	if o.room.Acquire(ctx, 1) != nil {
-		return settle, because(ctx)
+	for {
+		if pause := o.resting(time.Now()); pause > 0 {
+			if cause := d.wait(ctx, pause); cause != nil {
+				return settle, fmt.Errorf("%w: the push service wants to be left alone for another %v", cause, pause.Round(time.Second))
+			}
+		}
+		if o.room.Acquire(ctx, 1) != nil {
+			return settle, because(ctx)
+		}
+		if o.resting(time.Now()) == 0 {
+			break
+		}
+		o.room.Release(1) // it asked for that while this message waited
 	}
 	defer o.room.Release(1)
 	if d.body == nil && !d.message.Empty { // here, since the door would let one at a time
@@ -178,7 +184,7 @@ func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration,
 	reason, detail := a.explain(scrub)
 	d.rejected = &RejectedError{Receipt: d.receipt, Reason: reason, Detail: detail, RetryAfter: a.retryAfter}
 	if a.status == http.StatusServiceUnavailable && a.retryAfter > 0 {
-		o.rest(time.Now().Add(a.retryAfter)) // it speaks for all messages
+		o.rest(time.Now().Add(min(a.retryAfter, maxRest))) // it speaks for all messages
 	}
 	if !retryable(a.status) || d.receipt.Attempts >= d.client.cfg.MaxAttempts {
 		return settle, d.rejected

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,30 @@ func TestSwitchingProtocols(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestOriginRestsForThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startPeer(t)
+		p.answers(func(w http.ResponseWriter, _ *http.Request, n int) {
+			time.Sleep(time.Second)
+			if n == 1 {
+				w.Header().Set("Retry-After", "20")
+				w.WriteHeader(503)
+				return
+			}
+			w.WriteHeader(201)
+		})
+		c := p.client(func(c *Config) { c.MaxInFlightPerOrigin = 1 })
+		for i, r := range c.SendAll(t.Context(), p.pushes(5, func(i int) string { return fmt.Sprint(i) })) {
+			if r.Outcome != Accepted {
+				t.Errorf("%d: %v", i, r.Err)
+			}
+		}
+		if seen := p.seen(); len(seen) != 6 || p.pauses()[0] != 21*time.Second {
+			t.Errorf("%d requests, pauses %v", len(seen), p.pauses())
+		}
+	})
 }
 
 func TestNothingSecretIsLogged(t *testing.T) {
@@ -133,4 +158,32 @@ func TestCheckEndpointOfNothing(t *testing.T) {
 			t.Error("no subscription, and no error")
 		}
 	}
+}
+
+func TestLongestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startPeer(t)
+		var n atomic.Int64
+		p.answers(func(w http.ResponseWriter, _ *http.Request, _ int) {
+			if n.Add(1) == 1 {
+				w.Header().Set("Retry-After", "99999999999999999999")
+				w.WriteHeader(503)
+				return
+			}
+			w.WriteHeader(201)
+		})
+		c := p.client()
+		_, err := c.Send(t.Context(), p.subscription("x"), &Message{Payload: []byte("x")})
+		if rejected, ok := err.(*RejectedError); !ok || rejected.RetryAfter != 365*24*time.Hour || rejected.Receipt.Attempts != 1 {
+			t.Fatalf("%#v", err)
+		}
+		time.Sleep(maxRest - time.Second)
+		if _, err := c.Send(t.Context(), p.subscription("y"), &Message{Payload: []byte("x"), TTL: DeliverNow}); OutcomeOf(err) != NotSent {
+			t.Errorf("it does not rest: %v", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := c.Send(t.Context(), p.subscription("y"), &Message{Payload: []byte("x"), TTL: DeliverNow}); err != nil {
+			t.Errorf("it rests for ever: %v", err)
+		}
+	})
 }

@@ -107,6 +107,10 @@ const (
 	// refuses everything wants something else. With refusedMax it takes most of
 	// DefaultTimeout to get there.
 	maxUnprocessed = 16
+	// maxRest bounds how long one answer keeps all messages from an origin. Retry-After
+	// can say years, and a mistake there should not outlast the day; the message that
+	// was answered waits, or ends, as it says.
+	maxRest = time.Hour
 )
 
 // What VAPID has to keep (RFC 8292 section 2; Apple's page).
