@@ -45,8 +45,8 @@ func first(wrong func(c *rawConn, stream uint32)) func(c *rawConn, stream uint32
 func TestFatesOfRequests(t *testing.T) {
 	resets := func(code http2.ErrCode) func(c *rawConn, stream uint32) {
 		return func(c *rawConn, stream uint32) {
+			c.WriteGoAway(stream, http2.ErrCodeNo, nil) // first, so that the next attempt has another connection
 			c.WriteRSTStream(stream, code)
-			c.WriteGoAway(stream, http2.ErrCodeNo, nil) // so that the next attempt has another connection
 		}
 	}
 	for _, test := range []struct {
