@@ -32,7 +32,9 @@ type Result struct {
 // the input, since a topic would otherwise be replaced by an older message.
 // Others overtake each other: a push service that is slow has at most
 // Config.MaxInFlightPerOrigin requests under way, and the others go on as long as
-// the window has room. A batch for a slow one alone goes at its pace.
+// the window has room. A batch for a slow one alone goes at its pace: as long as
+// it takes messages, waiting for a turn there does not count towards Config.Timeout,
+// which holds if ctx has no deadline.
 //
 // Each push handed in gets exactly one outcome. When ctx is done, no more input
 // is read, and what is under way ends as NotSent or Unknown. Leaving the loop
@@ -134,7 +136,7 @@ func (b *batch) send(ctx context.Context, p Push, before <-chan struct{}) Result
 		}
 		err = &NotSentError{receipt, because(ctx)}
 	} else {
-		receipt, err = b.client.Send(ctx, p.Subscription, p.Message)
+		receipt, err = b.client.send(ctx, p.Subscription, p.Message, true)
 	}
 	return Result{p, OutcomeOf(err), receipt, err}
 }

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -69,6 +70,11 @@ var errNoSubscription = &InvalidError{"subscription", []Problem{{"", "is missing
 // If the pause it asks for is longer than that, the outcome is Rejected at once,
 // with RetryAfter set.
 func (c *Client) Send(ctx context.Context, s *Subscription, m *Message) (Receipt, error) {
+	return c.send(ctx, s, m, false)
+}
+
+// send is Send; in a batch, waiting for a turn does not count as time.
+func (c *Client) send(ctx context.Context, s *Subscription, m *Message, batch bool) (Receipt, error) {
 	d := &delivery{client: c, message: m}
 	if err := d.check(s); err != nil {
 		return d.receipt, &NotSentError{d.receipt, err}
@@ -81,7 +87,9 @@ func (c *Client) Send(ctx context.Context, s *Subscription, m *Message) (Receipt
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.base, func() { cancel(context.Cause(c.base)) })()
-	if _, ok := ctx.Deadline(); !ok {
+	if _, ok := ctx.Deadline(); !ok && batch {
+		d.until = time.Now().Add(c.cfg.Timeout)
+	} else if !ok {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeoutCause(ctx, c.cfg.Timeout, ErrNoTime)
 		defer done()

@@ -50,8 +50,9 @@ type Config struct {
 	// RequestTimeout bounds one attempt, connecting included. A request that was
 	// handed to the connection and is not answered by then is Unknown.
 	RequestTimeout time.Duration
-	// Timeout bounds a whole Send if its context has no deadline, and every
-	// message of SendAll from its turn on.
+	// Timeout bounds a whole Send if its context has no deadline. A message of
+	// SendAll does not use it up while it waits for its turn at a push service that
+	// takes others meanwhile.
 	Timeout time.Duration
 	// MaxAttempts is how often a message is handed to the push service before the
 	// last refusal counts. 429, 500, 502, 503 and 504 are tried again, after what

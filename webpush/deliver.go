@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -21,11 +22,12 @@ type delivery struct {
 
 	receipt     Receipt
 	begun       time.Time
-	body        []byte // encrypted; made when there is room to send it
-	unprocessed int    // attempts that the push service did not act on
-	pauses      int    // for the back-off
-	failed      error  // why an attempt was not processed
-	unknown     error  // why an attempt got no answer
+	until       time.Time // in a batch: moved on by the time that it waits for its turn
+	body        []byte    // encrypted; made when there is room to send it
+	unprocessed int       // attempts that the push service did not act on
+	pauses      int       // for the back-off
+	failed      error     // why an attempt was not processed
+	unknown     error     // why an attempt got no answer
 	rejected    *RejectedError
 }
 
@@ -81,19 +83,24 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 	c := d.client
 	// The origin's room first: who waits for a slow origin must not hold room that
 	// others could use.
+	var turn context.Context
+	var came func()
 	for {
 		if pause := o.resting(time.Now()); pause > 0 {
 			if cause := d.wait(ctx, pause); cause != nil {
 				return settle, fmt.Errorf("%w: the push service wants to be left alone for another %v", cause, pause.Round(time.Second))
 			}
 		}
-		if o.room.Acquire(ctx, 1) != nil {
-			return settle, because(ctx)
+		turn, came = d.queue(ctx, o)
+		defer came()
+		if o.room.Acquire(turn, 1) != nil {
+			return settle, because(turn)
 		}
 		if o.resting(time.Now()) == 0 {
 			break
 		}
 		o.room.Release(1) // it asked for that while this message waited
+		came()
 	}
 	defer o.room.Release(1)
 	if d.body == nil && !d.message.Empty { // here, since the door would let one at a time
@@ -101,15 +108,21 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 			return settle, err
 		}
 	}
-	through, err := o.enter(ctx)
+	through, err := o.enter(turn)
 	if err != nil {
 		return settle, err
 	}
 	defer through()
-	if c.room.Acquire(ctx, 1) != nil {
-		return settle, because(ctx)
+	if c.room.Acquire(turn, 1) != nil {
+		return settle, because(turn)
 	}
 	defer c.room.Release(1)
+	came()
+	if !d.until.IsZero() {
+		var done context.CancelFunc
+		ctx, done = context.WithDeadlineCause(ctx, d.until, ErrNoTime)
+		defer done()
+	}
 	if ctx.Err() != nil { // which does not keep a semaphore from saying yes
 		return settle, because(ctx)
 	}
@@ -147,6 +160,42 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 	return d.notProcessed(ctx, o, x.conns.Load() > 0, err)
 }
 
+// queue returns the context of a wait for a turn, and what to call when it is over.
+// In a batch, the time does not count as long as the origin takes messages: the
+// others of the batch are in front, and all of them would be late together.
+func (d *delivery) queue(ctx context.Context, o *origin) (turn context.Context, came func()) {
+	if d.until.IsZero() {
+		return ctx, func() {}
+	}
+	begun := time.Now()
+	turn, cancel := context.WithCancelCause(ctx)
+	var mu sync.Mutex
+	var timer *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(d.until.Sub(begun), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		left := d.client.cfg.Timeout - time.Since(o.took())
+		switch {
+		case turn.Err() != nil:
+		case left > 0:
+			timer.Reset(left)
+		default:
+			cancel(ErrNoTime)
+		}
+	})
+	return turn, sync.OnceFunc(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+		cancel(nil)
+		if took := o.took(); took.After(begun) {
+			d.until = d.until.Add(took.Sub(begun))
+		}
+	})
+}
+
 // header is what RFC 8030 section 5 and RFC 8292 section 3 ask for.
 func (d *delivery) header(c *credential, ttl time.Duration) http.Header {
 	m := d.message
@@ -173,6 +222,9 @@ func (d *delivery) header(c *credential, ttl time.Duration) http.Header {
 func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration, error) {
 	d.receipt.Attempts++
 	d.receipt.Status = a.status
+	if !retryable(a.status) {
+		o.takes(time.Now())
+	}
 	scrub := scrubber(d.subscription, c.authorization)
 	if id := oneLine(scrub.Replace(a.id), 64); id != "" {
 		d.receipt.ID = id
@@ -262,7 +314,7 @@ func (d *delivery) wait(ctx context.Context, pause time.Duration) error {
 		return nil
 	}
 	until := time.Now().Add(pause)
-	if deadline, ok := ctx.Deadline(); ok && until.After(deadline) {
+	if deadline, ok := ctx.Deadline(); ok && until.After(deadline) || !d.until.IsZero() && until.After(d.until) {
 		return ErrNoTime
 	}
 	if until.Sub(d.begun) > d.message.lifetime() {

@@ -15,6 +15,8 @@ import (
 	"time"
 )
 
+// A peer that answers 101 gets no conversation: net/http hands such a connection
+// over, and nothing would end reading from it.
 func TestSwitchingProtocols(t *testing.T) {
 	for _, m := range []*Message{{Payload: []byte("x")}, {Empty: true}} {
 		synctest.Test(t, func(t *testing.T) {
@@ -46,6 +48,67 @@ func TestSwitchingProtocols(t *testing.T) {
 	}
 }
 
+// Messages of a batch wait for their turn however long it takes: Config.Timeout
+// begins with it.
+func TestSendAllGoesAtThePaceOfTheOrigin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startPeer(t)
+		p.answers(func(w http.ResponseWriter, _ *http.Request, _ int) {
+			time.Sleep(time.Second)
+			w.WriteHeader(201)
+		})
+		c := p.client(func(c *Config) { c.MaxInFlightPerOrigin, c.Timeout = 2, 10*time.Second })
+		begun := time.Now()
+		for i, r := range c.SendAll(t.Context(), p.pushes(100, func(i int) string { return fmt.Sprint(i) })) {
+			if r.Outcome != Accepted {
+				t.Fatalf("%d: %v after %v", i, r.Err, time.Since(begun))
+			}
+		}
+		if took := time.Since(begun); took != 50*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		// A deadline of the caller's holds for what waits, too.
+		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		defer cancel()
+		count := map[Outcome]int{}
+		for _, r := range c.SendAll(ctx, p.pushes(100, func(i int) string { return fmt.Sprint(i) })) {
+			count[r.Outcome]++
+		}
+		if count[Accepted] != 18 || count[Unknown] != 2 || count[NotSent] != 80 {
+			t.Error(count)
+		}
+		time.Sleep(time.Second) // for the peer
+	})
+}
+
+// An origin that takes nothing is not waited for: one that never answers, and one
+// that always has too much to do.
+func TestSendAllDoesNotWaitForNothing(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request, n int){
+		"silent": func(_ http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() },
+		"busy": func(w http.ResponseWriter, r *http.Request, _ int) {
+			time.Sleep(time.Second)
+			w.WriteHeader(503)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := startPeer(t)
+			p.answers(answer)
+			c := p.client(func(c *Config) { c.MaxInFlightPerOrigin, c.Timeout = 2, 10*time.Second })
+			begun := time.Now()
+			count := map[Outcome]int{}
+			for _, r := range c.SendAll(t.Context(), p.pushes(200, func(i int) string { return fmt.Sprint(i) })) {
+				count[r.Outcome]++
+			}
+			if took := time.Since(begun); took > 25*time.Second || count[Accepted] != 0 || count[NotSent] < 150 {
+				t.Errorf("%s: %v in %v", name, count, took)
+			}
+			time.Sleep(time.Second) // for the peer
+		})
+	}
+}
+
+// What waits for room at an origin when it asks to be left alone, waits on.
 func TestOriginRestsForThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := startPeer(t)
@@ -70,6 +133,7 @@ func TestOriginRestsForThoseWhoWait(t *testing.T) {
 	})
 }
 
+// A result or a push in a log for machines is as safe as in one for people.
 func TestNothingSecretIsLogged(t *testing.T) {
 	s, err := NewSubscription(someEndpoint, someP256dh, someAuth, time.Time{})
 	if err != nil {
@@ -96,6 +160,8 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 }
 
+// The URL of an accepted message comes from a stranger like the endpoint, and
+// whoever uses it connects to it.
 func TestMessageURLIsGuarded(t *testing.T) {
 	for location, want := range map[string]string{
 		"/m/1":                                "https://" + pushHost + "/m/1",
@@ -123,6 +189,7 @@ func TestMessageURLIsGuarded(t *testing.T) {
 	}
 }
 
+// What looks like one of Apple's words, or an id, may be the secret.
 func TestSecretsInWords(t *testing.T) {
 	const secret = "dGhpcyBpcyB0aGUgc2VjcmV0"
 	synctest.Test(t, func(t *testing.T) {
@@ -160,6 +227,7 @@ func TestCheckEndpointOfNothing(t *testing.T) {
 	}
 }
 
+// One answer does not silence an origin for longer than somebody would notice.
 func TestLongestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := startPeer(t)

@@ -37,6 +37,7 @@ type origin struct {
 	downSince time.Time // no connection could be had since; zero if one could
 	lastDown  time.Time
 	downCause error
+	taking    time.Time          // when it last answered something that is no reason to wait
 	conns     map[*conn]struct{} // open ones
 	closed    bool
 }
@@ -223,6 +224,20 @@ func (o *origin) down(now time.Time) error {
 		return nil
 	}
 	return o.downCause
+}
+
+// takes notes that the origin answered, and not that it has too much to do.
+func (o *origin) takes(now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.taking = now
+}
+
+// took returns when it last did.
+func (o *origin) took() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.taking
 }
 
 // rest notes when the origin wants to hear from anybody again.
