@@ -148,26 +148,34 @@ func (r *round) outcome(ctx context.Context, result apns.Result) {
 }
 
 // afterRejection decides what follows a refusal; trouble says that the next push may
-// well be refused as well. Only a 410 is about the device alone. BadDeviceToken says
-// that the device token is malformed or of the other environment, which is a mistake
-// of this side (contract 4): it drops nobody, and when all are refused so, the round
-// ends before APNs has heard all of them.
+// well be refused as well. Only a 410 drops a device. BadDeviceToken says that the
+// device token is malformed or of the other environment, which is a mistake of this
+// side (contract 4): it drops nobody, and when all are refused so, the round ends
+// before APNs has heard all of them.
+//
+// All pushes are alike but for the device token. So what APNs finds wrong with the
+// request is no more about the device than a certificate that expired, and a push is
+// given up only for what may be the device's.
 func afterRejection(p Push, e *apns.RejectedError) (v Verdict, since time.Time, trouble bool) {
 	if e == nil {
 		return Later, time.Time{}, false
 	}
+	patient := false
 	switch action := e.Action(); {
 	case e.DropDeviceToken(p.Registered):
 		return Gone, e.Since, false
-	case action == apns.FixRequest:
+	case e.Reason == apns.ReasonDeviceTokenNotForTopic:
 		return Told, time.Time{}, false // another attempt would say the same
+	case action == apns.DropDeviceToken || e.Reason == apns.ReasonTooManyRequests:
+	case e.Reason == apns.ReasonBadDeviceToken || action == apns.FixRequest:
+		trouble = true // and yet it may be this one alone
 	default:
-		v, trouble = Later, action != apns.DropDeviceToken && e.Reason != apns.ReasonTooManyRequests
+		trouble, patient = true, true
 	}
-	if p.Attempts+1 >= maxAttempts {
-		v = Told
+	if !patient && p.Attempts+1 >= maxAttempts {
+		return Told, time.Time{}, trouble
 	}
-	return v, time.Time{}, trouble
+	return Later, time.Time{}, trouble
 }
 
 // retryAfter doubles from firstRetry to lastRetry, less up to a fifth, so that what

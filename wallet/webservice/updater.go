@@ -33,7 +33,8 @@ const (
 	// firstRetry doubles with each attempt up to lastRetry, which stays below MaxDue.
 	firstRetry = time.Minute
 	lastRetry  = 6 * time.Hour
-	// maxAttempts ends pushes that APNs keeps refusing, after more than a day.
+	// maxAttempts ends pushes that APNs keeps refusing for what may be the device's,
+	// after more than a day.
 	maxAttempts = 14
 	// maxTrouble is how many pushes in a row may come back in a way that the next one
 	// will too, before a round is ended.

@@ -125,6 +125,8 @@ func TestWhatFollows(t *testing.T) {
 		"410, no time":          {rejected(410, apns.ReasonUnregistered, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"BadDeviceToken":        {rejected(400, apns.ReasonBadDeviceToken, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"not for the topic":     {rejected(400, apns.ReasonDeviceTokenNotForTopic, time.Time{}), webservice.Report{Rejected: 1}, webservice.Told, true},
+		"the push type":         {rejected(400, apns.ReasonInvalidPushType, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
+		"a new word":            {rejected(400, "Surprise", time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"TopicDisallowed":       {rejected(400, apns.ReasonTopicDisallowed, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"certificate":           {rejected(403, apns.ReasonBadCertificate, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
 		"too many":              {rejected(429, apns.ReasonTooManyRequests, time.Time{}), webservice.Report{Rejected: 1, Again: 1}, webservice.Later, true},
@@ -224,11 +226,42 @@ func TestGivingUp(t *testing.T) {
 	o.push(webservice.Report{Accepted: 1})
 }
 
+// What has nothing to do with the device is not held against it, however long it
+// lasts: a certificate that expired before a long weekend loses no update.
+func TestTroubleOfWeeks(t *testing.T) {
+	for _, down := range []error{
+		rejected(403, apns.ReasonBadCertificate, time.Time{}),
+		rejected(503, apns.ReasonServiceUnavailable, time.Time{}),
+		&apns.NotSentError{Cause: &apns.ConnectError{Stage: "tcp", Err: errors.New("refused")}},
+		&apns.UnknownError{Cause: apns.ErrTimeout},
+	} {
+		o := newOutbox(t, nil)
+		o.register(phone)
+		o.sender.answer = func(*apns.Notification) error { return down }
+		o.changed(webservice.Change{Known: 1, Queued: 1})
+		for range 14 * 24 {
+			if _, err := o.updater.Push(t.Context(), passType); err != nil {
+				t.Fatal(err)
+			}
+			o.advance(time.Hour)
+		}
+		o.advance(6 * time.Hour)
+		o.sender.answer = nil
+		if report, err := o.updater.Push(t.Context(), passType); err != nil || report.Accepted != 1 {
+			t.Errorf("after %v: %+v, %v", down, report, err)
+		}
+		if len(o.heard) > 80 {
+			t.Errorf("%d attempts in two weeks", len(o.heard))
+		}
+	}
+}
+
 // An outage must not have every one of a million pushes tried in vain.
 func TestTroubleEndsTheRound(t *testing.T) {
 	for _, down := range []*apns.RejectedError{
 		{Status: 403, Reason: apns.ReasonBadCertificate},
-		{Status: 400, Reason: apns.ReasonBadDeviceToken}, // of all: it is the wrong environment
+		{Status: 400, Reason: apns.ReasonBadDeviceToken},  // of all: it is the wrong environment
+		{Status: 400, Reason: apns.ReasonInvalidPushType}, // all are sent with the same one
 	} {
 		t.Run(string(down.Reason), func(t *testing.T) { troubleEndsTheRound(t, down) })
 	}
