@@ -275,6 +275,13 @@ func TestNewServiceRefuses(t *testing.T) {
 	if _, err := NewService(ServiceConfig{Builders: []*Builder{builder, builder}, Users: users(), Store: &MemoryStore{}}); err == nil || !strings.Contains(err.Error(), "two for "+siteID) {
 		t.Error(err)
 	}
+	// What is set and yet nothing is told apart from what is missing.
+	_, err = NewService(ServiceConfig{Builders: []*Builder{builder, nil}, Users: (*SignedUsers)(nil), Store: (*MemoryStore)(nil)})
+	for _, want := range []string{"Builders[1] is nil", "Users is missing", "Store is missing"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
 }
 
 func TestServiceIsConcurrent(t *testing.T) {
