@@ -141,13 +141,17 @@ func (h *Handler) fetch(w http.ResponseWriter, r *http.Request, _ string, id ID)
 }
 
 // notModified reports whether the device has what was modified then. A field that
-// cannot be read, or stands beside If-None-Match, does not count (RFC 9110 section
-// 13.1.3).
+// cannot be read, is there more than once, or stands beside If-None-Match, does not
+// count (RFC 9110 section 13.1.3).
 func notModified(header http.Header, modified time.Time) bool {
 	if header.Get("If-None-Match") != "" {
 		return false
 	}
-	since, err := http.ParseTime(header.Get("If-Modified-Since"))
+	fields := header.Values("If-Modified-Since")
+	if len(fields) != 1 {
+		return false
+	}
+	since, err := http.ParseTime(fields[0])
 	return err == nil && !modified.After(since)
 }
 

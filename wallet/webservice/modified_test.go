@@ -61,6 +61,11 @@ func TestIfModifiedSince(t *testing.T) {
 		if a := r.call("GET", r.packages("SN-1"), "", header); a.status != http.StatusOK {
 			t.Errorf("with If-None-Match: %d", a.status)
 		}
+		header = r.authorized()
+		header["If-Modified-Since"] = []string{last, changed.Add(-time.Minute).UTC().Format(http.TimeFormat)}
+		if a := r.call("GET", r.packages("SN-1"), "", header); a.status != http.StatusOK {
+			t.Errorf("with two times: %d", a.status)
+		}
 		header = http.Header{"If-Modified-Since": {last}}
 		if a := r.call("GET", r.packages("SN-1"), "", header); a.status != http.StatusUnauthorized {
 			t.Errorf("without authorization: %d", a.status)
