@@ -55,12 +55,12 @@ type Config struct {
 	// takes others meanwhile.
 	Timeout time.Duration
 	// MaxAttempts is how often a message is handed to the push service before the
-	// last refusal counts. 429, 500, 502, 503 and 504 are tried again, after what
-	// Retry-After says or else with a growing pause, if it ends before the
-	// deadline and within the TTL.
+	// last refusal counts. 429, 500 and 503 are tried again, after what Retry-After
+	// says or else with a growing pause, if it ends before the deadline and within
+	// the TTL.
 	MaxAttempts int
-	// ResendUnknown sends again what got no answer, at the risk that the user sees
-	// it twice. A topic makes that less likely.
+	// ResendUnknown sends again what got no answer, or a gateway's 502 or 504, at the
+	// risk that the user sees it twice. A topic makes that less likely.
 	ResendUnknown bool
 
 	// Logger hears of attempts that will be repeated. It is given hosts, statuses

@@ -222,7 +222,7 @@ func (d *delivery) header(c *credential, ttl time.Duration) http.Header {
 func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration, error) {
 	d.receipt.Attempts++
 	d.receipt.Status = a.status
-	if !retryable(a.status) {
+	if !retryable(a.status) && !gateway(a.status) {
 		o.takes(time.Now())
 	}
 	scrub := scrubber(d.subscription, c.authorization)
@@ -234,6 +234,13 @@ func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration,
 		return 0, nil
 	}
 	reason, detail := a.explain(scrub)
+	if gateway(a.status) {
+		d.unknown = &gatewayError{a.status, detail}
+		if !d.client.cfg.ResendUnknown || d.receipt.Attempts >= d.client.cfg.MaxAttempts {
+			return settle, d.unknown
+		}
+		return d.again(d.pauseAfter(a), d.unknown)
+	}
 	d.rejected = &RejectedError{Receipt: d.receipt, Reason: reason, Detail: detail, RetryAfter: a.retryAfter}
 	if a.status == http.StatusServiceUnavailable && a.retryAfter > 0 {
 		o.rest(time.Now().Add(min(a.retryAfter, maxRest))) // it speaks for all messages
@@ -241,11 +248,15 @@ func (d *delivery) answered(o *origin, a *answer, c *credential) (time.Duration,
 	if !retryable(a.status) || d.receipt.Attempts >= d.client.cfg.MaxAttempts {
 		return settle, d.rejected
 	}
-	pause := a.retryAfter
-	if pause == 0 {
-		pause = d.backoff()
+	return d.again(d.pauseAfter(a), d.rejected)
+}
+
+// pauseAfter is what an answer asks for, or else the back-off.
+func (d *delivery) pauseAfter(a *answer) time.Duration {
+	if a.retryAfter > 0 {
+		return a.retryAfter
 	}
-	return d.again(pause, d.rejected)
+	return d.backoff()
 }
 
 // notProcessed judges an attempt that the push service did not act on: tried

@@ -27,7 +27,8 @@
 // repeated only if it is known not to have been applied. A request whose last
 // byte was never given to the connection is not sent, nor is one that the peer
 // refused unread (REFUSED_STREAM, or GOAWAY below its stream; RFC 9113 sections
-// 6.8 and 8.7). RST_STREAM with any other code proves nothing.
+// 6.8 and 8.7). RST_STREAM with any other code proves nothing, and neither do 502
+// and 504: a gateway passed the request on and does not know what became of it.
 //
 // # Endpoints come from strangers
 //

@@ -99,6 +99,30 @@ func TestFatesOfRequests(t *testing.T) {
 	}
 }
 
+// A gateway that passed the request on, and heard nothing or nonsense, knows as
+// little as who heard nothing (RFC 9110 sections 15.6.3 and 15.6.5).
+func TestGatewaysDoNotKnow(t *testing.T) {
+	for _, test := range []struct {
+		steps    []func(http.ResponseWriter)
+		want     Outcome
+		attempts int
+	}{
+		{[]func(http.ResponseWriter){status(504), status(502), status(201)}, Accepted, 3},
+		{[]func(http.ResponseWriter){status(504), status(410)}, Unknown, 2},
+		{[]func(http.ResponseWriter){status(503), status(504)}, Unknown, DefaultMaxAttempts},
+		{[]func(http.ResponseWriter){status(502, "Retry-After", "3600")}, Unknown, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := startPeer(t)
+			p.answers(script(test.steps...))
+			receipt, err := p.client(func(c *Config) { c.ResendUnknown = true }).Send(t.Context(), p.subscription("x"), &Message{Payload: []byte("x")})
+			if OutcomeOf(err) != test.want || receipt.Attempts != test.attempts || test.want == Unknown && !strings.Contains(err.Error(), "a gateway") {
+				t.Errorf("%+v, %v", receipt, err)
+			}
+		})
+	}
+}
+
 // A peer that refuses everything unread leaves no doubt, and is not asked for
 // ever.
 func TestRefusesEverything(t *testing.T) {

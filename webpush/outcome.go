@@ -19,8 +19,8 @@ const (
 	Rejected
 	// NotSent: it was certainly not processed; sending it again is safe.
 	NotSent
-	// Unknown: it was handed to the connection and no answer came; sending it
-	// again may duplicate it.
+	// Unknown: it was handed to the connection and no answer came, or that of a
+	// gateway which does not know either; sending it again may duplicate it.
 	Unknown
 )
 
@@ -260,6 +260,21 @@ func (p problems) in(what string) error {
 		return nil
 	}
 	return &InvalidError{what, p}
+}
+
+// gatewayError is the cause of Unknown when a gateway in front of the push service
+// passed the request on and got no answer, or none that it understood.
+type gatewayError struct {
+	status int
+	detail string
+}
+
+func (e *gatewayError) Error() string {
+	text := fmt.Sprintf("a gateway answered %d, so the push service may have had it", e.status)
+	if e.detail != "" {
+		text += "; it says: " + e.detail
+	}
+	return text
 }
 
 // Errors that NotSentError and UnknownError wrap.

@@ -147,8 +147,12 @@ func ofStatus(status int) ReasonInfo {
 // retryable reports whether the same message may succeed later.
 func retryable(status int) bool {
 	switch status {
-	case 429, 500, 502, 503, 504:
+	case 429, 500, 503:
 		return true
 	}
 	return false
 }
+
+// gateway reports whether the answer is that of a gateway which passed the request
+// on and does not know what became of it (RFC 9110 sections 15.6.3 and 15.6.5).
+func gateway(status int) bool { return status == 502 || status == 504 }

@@ -85,12 +85,14 @@ func TestRetries(t *testing.T) {
 		{name: "longer than the caller waits", steps: []func(http.ResponseWriter){status(503, "Retry-After", "10")}, within: 9 * time.Second, want: Rejected, status: 503},
 		{name: "longer than the message lives", steps: []func(http.ResponseWriter){status(429, "Retry-After", "10")}, m: Message{TTL: 9 * time.Second}, want: Rejected, status: 429},
 		{name: "now or never", steps: []func(http.ResponseWriter){status(500)}, m: Message{TTL: DeliverNow}, want: Rejected, status: 500},
-		{name: "a growing pause", steps: []func(http.ResponseWriter){status(500), status(502), status(504), status(201)}, want: Accepted, status: 201, pauses: [][2]time.Duration{
+		{name: "a growing pause", steps: []func(http.ResponseWriter){status(500), status(503), status(429), status(201)}, want: Accepted, status: 201, pauses: [][2]time.Duration{
 			between(500*time.Millisecond, time.Second), between(time.Second, 2*time.Second), between(2*time.Second, 4*time.Second),
 		}},
 		{name: "to no end", steps: []func(http.ResponseWriter){status(500)}, want: Rejected, status: 500, pauses: [][2]time.Duration{
 			between(0, time.Second), between(0, 2*time.Second), between(0, 4*time.Second),
 		}},
+		{name: "a gateway got no answer", steps: []func(http.ResponseWriter){status(504), status(201)}, want: Unknown, status: 504},
+		{name: "a gateway got a wrong answer", steps: []func(http.ResponseWriter){status(502, "Retry-After", "1"), status(201)}, want: Unknown, status: 502},
 		{name: "501", steps: []func(http.ResponseWriter){status(501)}, want: Rejected, status: 501},
 		{name: "403", steps: []func(http.ResponseWriter){status(403, "Retry-After", "1")}, want: Rejected, status: 403},
 	} {
