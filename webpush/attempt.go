@@ -169,7 +169,7 @@ func readAnswer(res *http.Response) *answer {
 		status:     res.StatusCode,
 		id:         res.Header.Get("apns-id"),
 		location:   res.Header.Get("Location"),
-		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
+		retryAfter: retryAfter(res.Header.Get("Retry-After"), dateOf(res)),
 		mediaType:  res.Header.Get("Content-Type"),
 	}
 	if a.status == http.StatusSwitchingProtocols {
@@ -183,6 +183,15 @@ func readAnswer(res *http.Response) *answer {
 	io.Copy(&b, io.LimitReader(res.Body, maxAnswer))
 	a.body = b.Bytes()
 	return a
+}
+
+// dateOf is when the answer was made, by the clock of who made it (RFC 9110 section
+// 6.6.1), or now.
+func dateOf(res *http.Response) time.Time {
+	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		return date
+	}
+	return time.Now()
 }
 
 // retryAfter reads the field of RFC 9110 section 10.2.3: seconds, or a date. What

@@ -227,6 +227,28 @@ func TestCheckEndpointOfNothing(t *testing.T) {
 	}
 }
 
+// A date in Retry-After is by the clock of the push service, not by ours.
+func TestRetryAfterByAnotherClock(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, 0, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			p := startPeer(t)
+			p.answers(func(w http.ResponseWriter, _ *http.Request, n int) {
+				if n > 1 {
+					w.WriteHeader(201)
+					return
+				}
+				theirs := time.Now().Add(skew).UTC()
+				w.Header().Set("Date", theirs.Format(http.TimeFormat))
+				w.Header().Set("Retry-After", theirs.Add(20*time.Second).Format(http.TimeFormat))
+				w.WriteHeader(429)
+			})
+			if _, err := p.client().Send(t.Context(), p.subscription("x"), &Message{Payload: []byte("x")}); err != nil || p.pauses()[0] != 20*time.Second {
+				t.Errorf("%v: %v, %v", skew, err, p.pauses())
+			}
+		})
+	}
+}
+
 // One answer does not silence an origin for longer than somebody would notice.
 func TestLongestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
