@@ -20,12 +20,17 @@ var everywhere = []BarcodeFormat{BarcodeQR, BarcodePDF417, BarcodeAztec}
 var elsewhere = []BarcodeFormat{BarcodeCode128, BarcodeCode39, BarcodeCodabar, BarcodeEAN13, BarcodeI2of5}
 
 func (c *checker) codes(p *Pass) {
+	last := -1 // of those that every device draws
+	for i := range p.Barcodes {
+		if slices.Contains(everywhere, p.Barcodes[i].Format) {
+			last = i
+		}
+	}
 	for i := range p.Barcodes {
 		b := &p.Barcodes[i]
 		at := (*place)(nil).item("barcodes", i)
 		c.barcode(b, at)
-		newer := slices.Contains(elsewhere, b.Format)
-		if newer && !slices.ContainsFunc(p.Barcodes[i:], func(b Barcode) bool { return slices.Contains(everywhere, b.Format) }) {
+		if slices.Contains(elsewhere, b.Format) && i > last {
 			since := "iOS 27"
 			if b.Format == BarcodeCode128 {
 				since = "iOS 9, and never on watchOS"

@@ -177,7 +177,7 @@ func (c *checker) relevance(p *Pass) {
 		l := &p.Locations[i]
 		c.coordinates(l.Latitude, l.Longitude, l.Extra, (*place)(nil).item("locations", i))
 	}
-	var uuids []string
+	uuids := map[string]bool{}
 	for i := range p.Beacons {
 		b := &p.Beacons[i]
 		at := (*place)(nil).item("beacons", i)
@@ -186,9 +186,7 @@ func (c *checker) relevance(p *Pass) {
 		} else if !isUUID(b.ProximityUUID) {
 			c.error(at, "proximityUUID", "write it like 00000000-0000-0000-0000-000000000000, in hexadecimal", "is no UUID")
 		}
-		if key := strings.ToLower(b.ProximityUUID); !slices.Contains(uuids, key) {
-			uuids = append(uuids, key)
-		}
+		uuids[strings.ToLower(b.ProximityUUID)] = true
 	}
 	if n := len(uuids); n > maxBeaconUUIDs {
 		c.error(nil, "beacons", "use one UUID for several beacons, with major and minor", "has %d different UUIDs; %d are the most", n, maxBeaconUUIDs)

@@ -135,8 +135,25 @@ func isObject(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != v
 type decoder struct {
 	problems Problems
 	// twice are the keys that occur more than once. They are problems too, and
-	// the only ones that cannot be told from the structs.
+	// the only ones that cannot be told from the structs, beside that of entries.
 	twice Problems
+	// entries counts what costs far more in memory than in a file: elements of
+	// lists, and keys that are not known.
+	entries int
+}
+
+// maxEntries bounds what a hostile file can make a program allocate. Passes and
+// orders have a few hundred.
+const maxEntries = 50_000
+
+// room counts n more entries, and says once that there are too many. What is too
+// much is left out.
+func (d *decoder) room(n int, path string) bool {
+	if d.entries <= maxEntries && d.entries+n > maxEntries {
+		d.twice = append(d.twice, Problem{Error, "", path, fmt.Sprintf("there are more than %d entries of lists and unknown keys up to here, and what follows is not read", maxEntries), "write fewer"})
+	}
+	d.entries += n
+	return d.entries <= maxEntries
 }
 
 // err lists everything.
@@ -258,6 +275,9 @@ func (d *decoder) slice(raw json.RawMessage, v reflect.Value, path string) bool 
 	}
 	n := 0
 	eachElement(raw, func(json.RawMessage) { n++ })
+	if !d.room(n, path) {
+		return false
+	}
 	list := reflect.MakeSlice(v.Type(), n, n)
 	fits, i := true, 0
 	eachElement(raw, func(element json.RawMessage) {
@@ -276,6 +296,9 @@ func (d *decoder) object(raw json.RawMessage, v reflect.Value, path string) {
 	v.SetZero()
 	var extra Extra
 	keep := func(key string, value json.RawMessage) {
+		if !d.room(1, path) {
+			return
+		}
 		if extra == nil {
 			extra = Extra{}
 		}

@@ -112,7 +112,14 @@ type stringsParser struct {
 	problems Problems
 }
 
+// bad takes a problem. Nothing is read after too many of them: a file of
+// semicolons would cost a hundred times its size.
 func (p *stringsParser) bad(line int, message, fix string) {
+	if len(p.problems) == maxProblems {
+		message, fix, p.text = "and what follows have more problems, which are not listed", "fix these first", ""
+	} else if len(p.problems) > maxProblems {
+		return
+	}
 	p.problems = append(p.problems, Problem{Error, "", fmt.Sprintf("line %d", line), message, fix})
 }
 
