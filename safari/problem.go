@@ -45,11 +45,19 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// maxProblems keeps a hostile package from filling a log.
+const maxProblems = 100
+
 // problems collects.
 type problems []Problem
 
 func (p *problems) add(path, problem, fix string) {
-	*p = append(*p, Problem{path, problem, fix})
+	switch {
+	case len(*p) < maxProblems:
+		*p = append(*p, Problem{path, problem, fix})
+	case len(*p) == maxProblems:
+		*p = append(*p, Problem{"", fmt.Sprintf("there are more than %d problems; the others are not listed", maxProblems), "fix these first"})
+	}
 }
 
 // addErr takes over what a package below found.
@@ -59,12 +67,14 @@ func (p *problems) addErr(path string, err error) {
 	}
 	if below, ok := errors.AsType[*bundle.Error](err); ok {
 		for _, problem := range below.Problems {
-			*p = append(*p, Problem(problem))
+			p.add(problem.Path, problem.Problem, problem.Fix)
 		}
 		return
 	}
 	if ours, ok := errors.AsType[*Error](err); ok {
-		*p = append(*p, ours.Problems...)
+		for _, problem := range ours.Problems {
+			p.add(problem.Path, problem.Problem, problem.Fix)
+		}
 		return
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") {

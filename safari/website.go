@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -110,7 +109,7 @@ func ParseWebsite(data []byte) (Website, error) {
 		// One problem with a key is enough.
 		name := strings.TrimPrefix(problem.Path, websiteFile+"#")
 		if !bad[name] {
-			found = append(found, problem)
+			found.add(problem.Path, problem.Problem, problem.Fix)
 		}
 	}
 	return w, found.err()
@@ -154,13 +153,16 @@ func (w Website) check(authenticationToken bool) (found problems) {
 	if len(w.AllowedDomains) == 0 {
 		found.add(key("allowedDomains"), "it is missing or empty", "list the origins that may ask for permission, such as https://www.example.com")
 	}
+	domains := map[string]bool{}
 	for i, domain := range w.AllowedDomains {
-		path := key(fmt.Sprintf("allowedDomains/%d", i))
-		if problem, fix := checkOrigin(domain); problem != "" {
-			found.add(path, problem, fix)
-		} else if slices.Contains(w.AllowedDomains[:i], domain) {
-			found.add(path, "it is there twice", "")
+		problem, fix := checkOrigin(domain)
+		if problem == "" && domains[domain] {
+			problem = "it is there twice"
 		}
+		if problem != "" {
+			found.add(key(fmt.Sprintf("allowedDomains/%d", i)), problem, fix)
+		}
+		domains[domain] = true
 	}
 	if !missing("urlFormatString", w.URLFormatString) {
 		if _, problem, fix := parseFormat(w.URLFormatString); problem != "" {

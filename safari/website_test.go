@@ -192,3 +192,27 @@ func FuzzCheckURLArgs(f *testing.F) {
 		}
 	})
 }
+
+// TestHostileWebsite: a package of some KB may hold a website.json of 4 MB.
+func TestHostileWebsite(t *testing.T) {
+	var domains, same strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&domains, `"http://%d.example",`, i)
+		same.WriteString(`"":0,`)
+	}
+	for name, text := range map[string]string{
+		"many domains": `{"allowedDomains":[` + strings.TrimSuffix(domains.String(), ",") + `]}`,
+		"bad domains":  `{"allowedDomains":[` + strings.TrimSuffix(strings.Repeat(`"",`, 100_000), ",") + `]}`,
+		"many keys":    `{` + strings.TrimSuffix(same.String(), ",") + `}`,
+	} {
+		_, err := ParseWebsite([]byte(text))
+		e, ok := errors.AsType[*Error](err)
+		if !ok || len(e.Problems) > maxProblems+1 || len(e.Problems) == 0 {
+			t.Errorf("%s: %d problems", name, len(e.Problems))
+		}
+	}
+	members := strings.TrimSuffix(strings.Repeat(`"":0,`, 20_000), ",")
+	if err := CheckURLArgs("https://example.com/", []byte(`{`+members+`}`)); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Error(err)
+	}
+}

@@ -33,6 +33,7 @@ func TestCheckManifest(t *testing.T) {
 		`["a"]`:                                                                        "it is not a JSON object",
 		``:                                                                             "it is not JSON",
 		`{}`:                                                                           "2 problems",
+		`{` + strings.Repeat(`"":0,`, maxMembers) + `"":0}`:                            "more than 10000 members",
 		`{"a":{"hashType":"sha512","hashValue":"` + strings.Repeat(sha256, 2) + `"},"b":0}`: "a: its hash in the manifest is of other bytes",
 	} {
 		p := &Package{Files: []File{{"a", []byte("a")}, {"b", nil}, {"manifest.json", []byte(manifest)}, {"signature", nil}}}

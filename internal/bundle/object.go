@@ -14,6 +14,10 @@ type Member struct {
 	Value json.RawMessage
 }
 
+// maxMembers is ten times as many as the largest object has, a manifest of as many
+// files as there may be. A member costs far more in memory than in a file.
+const maxMembers = 10_000
+
 // ParseObject reads a JSON object, and nothing after it. It keeps the order of the
 // members and those that are there twice, which maps and structs would hide, and
 // does not take Name for name, as structs do. Errors quote nothing of the input.
@@ -29,6 +33,9 @@ func ParseObject(data []byte) ([]Member, error) {
 		key, err := d.Token()
 		if err != nil {
 			return nil, fmt.Errorf("it is not JSON, at byte %d", d.InputOffset())
+		}
+		if len(listed) == maxMembers {
+			return nil, fmt.Errorf("it has more than %d members", maxMembers)
 		}
 		entry := Member{Name: key.(string)} // the decoder lets nothing else be a key
 		if err := d.Decode(&entry.Value); err != nil {
