@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 var errTooMany = errors.New("too many files")
@@ -88,12 +89,29 @@ func notRegular(mode fs.FileMode) string {
 	return "it is not a regular file"
 }
 
+// readFile looks at the file again once it is open, since something else may have
+// taken its name in the meantime: a link to another file of the folder, or a pipe,
+// for which nobody waits.
 func readFile(root *os.Root, name string, limits Limits, left int64) (data []byte, problem string, err error) {
-	file, err := root.Open(name)
+	named, err := root.Lstat(name)
+	if err != nil {
+		return nil, "", err
+	}
+	if !named.Mode().IsRegular() {
+		return nil, notRegular(named.Mode()), nil
+	}
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, "", err
 	}
 	defer file.Close()
+	opened, err := file.Stat()
+	if err != nil {
+		return nil, "", err
+	}
+	if !os.SameFile(named, opened) {
+		return nil, "it was replaced while it was read", nil
+	}
 	data, err = io.ReadAll(io.LimitReader(file, min(limits.FileBytes, left)+1))
 	switch {
 	case err != nil:
