@@ -116,6 +116,8 @@ func NewBuilder(config BuilderConfig) (*Builder, error) {
 		var err error
 		if b.signer, err = cms.NewSigner(config.Certificate, config.Key, config.Intermediates...); err != nil {
 			found.addErr("certificate", err)
+		} else {
+			b.checkIntermediates(&found)
 		}
 	}
 	var files []bundle.File
@@ -150,6 +152,7 @@ func (b *Builder) Package(version Version, authenticationToken string) ([]byte, 
 		found.add(key("authenticationToken"), problem, fix)
 	}
 	checkDates("certificate", b.signer.Certificate(), b.now(), &found)
+	b.checkIntermediates(&found)
 	if err := found.err(); err != nil {
 		return nil, err
 	}
@@ -164,6 +167,17 @@ func (b *Builder) Package(version Version, authenticationToken string) ([]byte, 
 		return nil, fmt.Errorf("safari: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// checkIntermediates finds the intermediate of 2013, which expired in 2023 and is
+// still in many folders.
+func (b *Builder) checkIntermediates(found *problems) {
+	for _, c := range b.signer.Intermediates() {
+		if at := b.now(); at.After(c.NotAfter) || at.Before(c.NotBefore) {
+			found.add("certificate", fmt.Sprintf("the intermediate that issued it is valid from %s to %s", c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly)),
+				"have a new certificate issued, and use the intermediate of today, AppleWWDRCAG4.cer")
+		}
+	}
 }
 
 // checkCertificate wants the certificate of this very website.

@@ -109,7 +109,7 @@ func TestBuilderRefuses(t *testing.T) {
 		"an app":           {take(cmstest.Leaf{UID: "com.example.news"}), []string{"it is not a Website Push ID certificate"}},
 		"without the mark": {take(cmstest.Leaf{UID: siteID}), nil}, // its value is not certain
 		"expired":          {take(old), []string{"certificate: it expired on "}},
-		"not yet":          {func(c *BuilderConfig) { c.Now = func() time.Time { return now.AddDate(-1, 0, 0) } }, []string{"it is not valid before"}},
+		"not yet":          {func(c *BuilderConfig) { c.Now = func() time.Time { return now.AddDate(-1, 0, 0) } }, []string{"it is not valid before", "the intermediate that issued it is valid from"}},
 		"no intermediate":  {func(c *BuilderConfig) { c.Intermediates = nil }, []string{"certificate: the intermediate that issued the certificate is missing"}},
 		"icon missing":     {func(c *BuilderConfig) { delete(c.Source.Icons, "icon_32x32.png") }, []string{"icon.iconset/icon_32x32.png: it is missing"}},
 		"icon of twice":    {func(c *BuilderConfig) { c.Source.Icons["icon_32x32.png"] = square(64) }, []string{"icon.iconset/icon_32x32.png: it has 64 × 64 pixels, and 32 × 32 are needed"}},
@@ -133,7 +133,7 @@ func TestBuilderRefuses(t *testing.T) {
 	// A builder lives longer than its certificate.
 	builder.now = func() time.Time { return now.AddDate(2, 0, 0) }
 	_, err = builder.Package(Version2, authenticationToken)
-	wantProblems(t, "expired since", err, "it expired on")
+	wantProblems(t, "expired since", err, "it expired on", "the intermediate that issued it is valid from")
 }
 
 func TestIconSizes(t *testing.T) {
@@ -186,4 +186,18 @@ func BenchmarkKey(b *testing.B) {
 	for b.Loop() {
 		must(key.Sign(rand.Reader, digest, crypto.SHA256))
 	}
+}
+
+// TestExpiredIntermediate: Safari refuses what it issued, and so does Builder, at
+// once and later.
+func TestExpiredIntermediate(t *testing.T) {
+	c := config()
+	c.Intermediates = []*x509.Certificate{cmstest.Apple().RenewWWDR(time.Now().AddDate(-3, 0, 0), time.Now().AddDate(0, 1, 0))}
+	b := must(NewBuilder(c))
+	c.Now = func() time.Time { return time.Now().AddDate(0, 2, 0) }
+	_, err := NewBuilder(c)
+	wantProblems(t, "at once", err, "certificate: the intermediate that issued it is valid from")
+	b.now = c.Now
+	_, err = b.Package(Version1, authenticationToken)
+	wantProblems(t, "later", err, "certificate: the intermediate that issued it is valid from")
 }

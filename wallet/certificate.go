@@ -33,7 +33,6 @@ var oidPassType = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 1, 16}
 type Signer struct {
 	cms     *cms.Signer
 	subject identity
-	issuer  *x509.Certificate // the intermediate
 }
 
 // identity is what a certificate may sign.
@@ -71,14 +70,7 @@ func NewSigner(certificate *x509.Certificate, key crypto.Signer, intermediates .
 	} else if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
-	s := &Signer{cms: signer, subject: identityOf(certificate)}
-	for _, c := range intermediates {
-		if c != nil && certificate.CheckSignatureFrom(c) == nil {
-			s.issuer = c
-			break
-		}
-	}
-	return s, nil
+	return &Signer{cms: signer, subject: identityOf(certificate)}, nil
 }
 
 // NewSignerTLS makes a signer from a certificate as crypto/tls and package auth
@@ -231,12 +223,14 @@ func (s *Signer) CheckOrder(o *Order, at time.Time) Problems {
 
 // checkIssuer finds the intermediate of 2013, which expired in 2023 and is still
 // in many folders.
-func (s *Signer) checkIssuer(at time.Time) Problems {
-	if s.issuer == nil || validAt(s.issuer, at) {
-		return nil
+func (s *Signer) checkIssuer(at time.Time) (found Problems) {
+	for _, c := range s.cms.Intermediates() {
+		if !validAt(c, at) {
+			found = append(found, Problem{
+				Error, "certificate", "", "the intermediate that issued it is valid from " + c.NotBefore.UTC().Format(time.DateOnly) + " to " +
+					c.NotAfter.UTC().Format(time.DateOnly), "have a new certificate issued, and use the intermediate of today, " + WWDRURL,
+			})
+		}
 	}
-	return Problems{{
-		Error, "certificate", "", "the intermediate that issued it is valid from " + s.issuer.NotBefore.UTC().Format(time.DateOnly) + " to " +
-			s.issuer.NotAfter.UTC().Format(time.DateOnly), "have a new certificate issued, and use the intermediate of today, " + WWDRURL,
-	}}
+	return found
 }

@@ -40,7 +40,8 @@ type Signer struct {
 // others are given does not matter; only those of the chain go into signatures,
 // and roots never do.
 //
-// Dates are not looked at: an expired certificate is for the caller to judge.
+// Dates are for the caller to judge. But of several certificates of one intermediate,
+// which Apple renews with the same key, the one that is valid longest is taken.
 // The error names every problem and matches ErrKeyMismatch, ErrNoIssuer and
 // ErrKeyType, as they apply.
 func NewSigner(leaf *x509.Certificate, key crypto.Signer, intermediates ...*x509.Certificate) (*Signer, error) {
@@ -66,6 +67,10 @@ func NewSigner(leaf *x509.Certificate, key crypto.Signer, intermediates ...*x509
 
 // Certificate returns the signing certificate. It must not be changed.
 func (s *Signer) Certificate() *x509.Certificate { return s.leaf }
+
+// Intermediates returns what goes into signatures beside the signing certificate:
+// the one that issued it first. They must not be changed.
+func (s *Signer) Intermediates() []*x509.Certificate { return s.chain }
 
 // Sign returns the DER encoding of a detached signature over content: digest
 // SHA-256, and the signed attributes contentType, messageDigest and signingTime
@@ -144,17 +149,20 @@ func chainOf(leaf *x509.Certificate, candidates []*x509.Certificate) ([]*x509.Ce
 func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
 
 // issuerOf tries the candidates by key identifier, and all of them if the
-// certificate names none. The signature decides.
-func issuerOf(c *x509.Certificate, candidates []*x509.Certificate) *x509.Certificate {
+// certificate names none. The signature decides, and then which is valid longest.
+func issuerOf(c *x509.Certificate, candidates []*x509.Certificate) (best *x509.Certificate) {
 	for _, candidate := range candidates {
 		if candidate == nil || len(c.AuthorityKeyId) > 0 && !bytes.Equal(c.AuthorityKeyId, candidate.SubjectKeyId) {
 			continue
 		}
+		if best != nil && !candidate.NotAfter.After(best.NotAfter) {
+			continue
+		}
 		if checkPublicKey(candidate.PublicKey, 1024) == nil && c.CheckSignatureFrom(candidate) == nil {
-			return candidate
+			best = candidate
 		}
 	}
-	return nil
+	return best
 }
 
 // whoIssued helps to find the right one of several intermediates that bear the

@@ -171,6 +171,20 @@ func TestNewSignerRefuses(t *testing.T) {
 	}
 }
 
+// TestRenewedIntermediate: two certificates of one key, of which the old one may
+// lie in a .p12 beside the leaf.
+func TestRenewedIntermediate(t *testing.T) {
+	apple := cmstest.Apple()
+	leaf := apple.Issue(cmstest.Pass("pass.com.example.a"))
+	old := apple.RenewWWDR(time.Now().AddDate(-3, 0, 0), time.Now().AddDate(-1, 0, 0))
+	for _, given := range [][]*x509.Certificate{{old, apple.WWDR.Certificate}, {apple.WWDR.Certificate, old}} {
+		signer := must(NewSigner(leaf.Certificate, leaf.Key, given...))
+		if chain := signer.Intermediates(); len(chain) != 1 || !chain[0].Equal(apple.WWDR.Certificate) {
+			t.Errorf("the intermediate is valid until %v", chain[0].NotAfter)
+		}
+	}
+}
+
 type brokenKey struct{ crypto.Signer }
 
 func (brokenKey) Sign(_ io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte, error) {

@@ -74,6 +74,16 @@ func NewAuthority() *Authority {
 	return a
 }
 
+// RenewWWDR makes another certificate of the same key and name as WWDR, as Apple
+// did in 2016.
+func (a *Authority) RenewWWDR(notBefore, notAfter time.Time) *x509.Certificate {
+	old := a.WWDR.Certificate
+	return issue(a.Root, &x509.Certificate{
+		Subject: old.Subject, NotBefore: notBefore, NotAfter: notAfter, MaxPathLenZero: true,
+		ExtraExtensions: []pkix.Extension{{Id: oidWWDR, Value: asn1.NullBytes}},
+	}, a.WWDR.Key, true).Certificate
+}
+
 // Leaf says what is particular about a certificate.
 type Leaf struct {
 	// CommonName and UID are those of the subject.
