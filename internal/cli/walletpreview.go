@@ -100,7 +100,8 @@ func (a *app) walletPreview(f *walletPreviewFlags, path string) error {
 		err = view.PNG(&out, f.scale, shown...)
 	}
 	if err == nil {
-		err = writeOutput(f.output, out.Bytes(), 0o644)
+		// The barcode is what lets its bearer in, so it is for this user.
+		err = writeOutput(f.output, out.Bytes(), 0o600)
 	}
 	if err != nil {
 		return err

@@ -37,7 +37,10 @@ var (
 	backValue = style{15, false}
 )
 
-const backLines = 12 // of one field at most
+const (
+	backLines   = 12     // of one field at most
+	maxBackTall = 2400.0 // points of a picture; a hundred lines and some
+)
 
 // backLine is one line of the back: a text, or a rule if it has none.
 type backLine struct {
@@ -89,8 +92,12 @@ func (v *View) drawBack(f *faces, a Appearance, least float64) *image.RGBA {
 	p := a.palette()
 	lines := v.layBack(f, p)
 	tall := 2 * margin
-	for _, l := range lines {
-		tall += l.tall
+	for i, l := range lines {
+		if tall += l.tall; tall > maxBackTall {
+			v.notes.add("the back is longer than the picture; the HTML page has all of it")
+			tall, lines = tall-l.tall, lines[:i]
+			break
+		}
 	}
 	c := newCanvas(cardWidth, max(least, tall), f)
 	c.shape(p.sheet, func(o pen) { o.rounded(rect{0, 0, cardWidth, c.height()}, cardRound) })

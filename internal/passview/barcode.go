@@ -114,7 +114,8 @@ func encode(format, message, encoding string) (modules *image.Gray, err error) {
 		return nil, fmt.Errorf("%q is no barcode format", format)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("it cannot be encoded: %w", err)
+		// The encoders' errors repeat the message, which is nobody else's business.
+		return nil, errors.New("it cannot be encoded: its message is too long for this format, has characters that it lacks, or a wrong check digit")
 	}
 	modules = oneEach(drawn)
 	if format == "PKBarcodeFormatPDF417" {

@@ -12,8 +12,15 @@ import (
 // object is a JSON object of which nothing is known.
 type object map[string]any
 
+// maxDocument bounds pass.json, in bytes: it costs some forty times as much in
+// memory.
+const maxDocument = 2 << 20
+
 // parseDocument reads pass.json. Only what is no JSON object at all is an error.
 func parseDocument(data []byte) (object, error) {
+	if len(data) > maxDocument {
+		return nil, fmt.Errorf("passview: pass.json has %d bytes, and at most %d are read", len(data), maxDocument)
+	}
 	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
 	d.UseNumber() // a member number of 17 digits is shown as it is
 	var o object

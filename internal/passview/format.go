@@ -212,8 +212,11 @@ func parseDate(s string) (time.Time, bool) {
 // notes gathers what is drawn otherwise than Wallet would, each once.
 type notes struct{ list []string }
 
+// maxNotes is more than anybody reads.
+const maxNotes = 50
+
 func (n *notes) add(format string, args ...any) {
-	if s := fmt.Sprintf(format, args...); !slices.Contains(n.list, s) {
+	if s := fmt.Sprintf(format, args...); len(n.list) < maxNotes && !slices.Contains(n.list, s) {
 		n.list = append(n.list, s)
 	}
 }
