@@ -38,7 +38,10 @@ func (c *checker) names(f Files) {
 func (c *checker) passFiles(f Files) {
 	data, ok := f[filePass]
 	pass := new(Pass)
-	if !ok {
+	if !ok && f.isBundle() {
+		c.problems = append(c.problems, bundleOfPasses)
+		return
+	} else if !ok {
 		c.problems = append(c.problems, Problem{Error, filePass, "", "is missing", "a pass has it at the top of its folder"})
 	} else if d, err := decode(data, pass); err != nil {
 		bad := notJSON(err)

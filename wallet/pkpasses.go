@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strings"
 	"time"
 
 	"aviso.example/internal/bundle"
@@ -37,6 +38,21 @@ func WritePasses(w io.Writer, passes ...[]byte) error {
 	return bundle.Zip(w, time.Time{}, files...)
 }
 
+func isPassName(name string) bool { return strings.EqualFold(path.Ext(name), ".pkpass") }
+
+// bundleOfPasses is the problem of whoever takes a .pkpasses file for a pass.
+var bundleOfPasses = Problem{Error, "", "", "holds several passes, as .pkpasses files do, and is none itself", "unzip it, and name one of the passes"}
+
+// isBundle tells a .pkpasses file from a pass.
+func (f Files) isBundle() bool {
+	for name := range f {
+		if isPassName(name) {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *checker) passes(n, total int) {
 	switch {
 	case n == 0:
@@ -64,7 +80,8 @@ func ReadPasses(r io.ReaderAt, size int64) (Files, Problems, error) {
 		read = &bundle.Package{}
 	}
 	for _, f := range read.Files {
-		if path.Ext(f.Name) != ".pkpass" {
+		// Their names are free. What is no pass is found by opening it.
+		if !isPassName(f.Name) && !bytes.HasPrefix(f.Data, []byte("PK\x03\x04")) {
 			c.inFile(f.Name, "leave it out", "is no .pkpass file")
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,10 +74,17 @@ func (p *Package) parse() {
 	case isOrder:
 		p.Order, err = ParseOrder(order)
 		report(fileOrder, err)
+	case p.Files.isBundle():
+		p.read = append(p.read, bundleOfPasses)
 	default:
 		p.read = append(p.read, Problem{Error, filePass, "", "is missing, and there is no order.json either", "a package has one of them at its root"})
 	}
 }
+
+// Problems returns what kept files from being read, and pass.json or order.json
+// from being understood. Files is short of what was refused. They are part of what
+// [Package.Verify] finds.
+func (p *Package) Problems() Problems { return slices.Clone(p.read).sort() }
 
 // Source returns the files of which the package was made: all but manifest.json
 // and signature. They can be checked, changed and signed again.

@@ -274,6 +274,16 @@ func TestPasses(t *testing.T) {
 	if passes, problems, err := ReadPasses(bytes.NewReader(other), int64(len(other))); err != nil || len(passes) != 1 || len(problems) != 1 || problems[0].Severity != Warning {
 		t.Error(problems, err)
 	}
+	// The names inside are free.
+	free := zipped(Files{"outbound": pass, "Return.PKPASS": pass})
+	if passes, problems, err := ReadPasses(bytes.NewReader(free), int64(len(free))); err != nil || len(passes) != 2 || len(problems) > 0 {
+		t.Error(passes.names(), problems, err)
+	}
+	for _, problems := range []Problems{open(t, free).Problems(), open(t, free).Source().Check()} {
+		if len(problems) != 1 || !strings.Contains(problems[0].String(), "holds several passes") {
+			t.Error(problems)
+		}
+	}
 	none := zipped(Files{"readme.txt": nil})
 	if _, problems, err := ReadPasses(bytes.NewReader(none), int64(len(none))); err != nil || len(problems.Errors()) != 1 {
 		t.Error(problems, err)

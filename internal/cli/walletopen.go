@@ -22,7 +22,7 @@ and its files. With -d the files are unpacked into a new folder. Names that lead
 out of it, links, and archives that unpack to something huge are refused.
 
 Nothing is verified; aviso wallet verify does that. The exit code is 3 if it is
-neither a pass nor an order.`,
+neither a pass nor an order, or something in it was refused.`,
 		Example: `  aviso wallet open concert.pkpass
   aviso wallet open concert.pkpass -d concert.pass`,
 		Args: oneArgument("package"),
@@ -45,6 +45,8 @@ type openedJSON struct {
 	Languages        []string     `json:"languages"`
 	Files            []openedFile `json:"files"`
 	Folder           string       `json:"folder,omitempty"`
+	// Problems are those of reading; files that were refused are not among Files.
+	Problems wallet.Problems `json:"problems"`
 }
 
 type openedFile struct {
@@ -81,8 +83,9 @@ func (a *app) walletOpen(path, dir string) error {
 		err = a.printJSON(v)
 	} else {
 		a.printOpened(path, v)
+		a.printProblems(v.Problems)
 	}
-	if err == nil && p.Pass == nil && p.Order == nil {
+	if err == nil && (p.Pass == nil && p.Order == nil || len(v.Problems.Errors()) > 0) {
 		err = exit(ExitRejected)
 	}
 	return err
@@ -111,7 +114,7 @@ func (a *app) printOpened(path string, v openedJSON) {
 }
 
 func newOpened(p *wallet.Package) openedJSON {
-	v := openedJSON{Kind: "a package without a readable pass.json or order.json", Styles: []string{}, Languages: languagesOf(p.Files), Files: []openedFile{}}
+	v := openedJSON{Kind: "a package without a readable pass.json or order.json", Styles: []string{}, Languages: languagesOf(p.Files), Files: []openedFile{}, Problems: append(wallet.Problems{}, p.Problems()...)}
 	switch {
 	case p.Pass != nil:
 		v.Kind, v.TypeIdentifier, v.TeamIdentifier = "pass", p.Pass.PassTypeIdentifier, p.Pass.TeamIdentifier

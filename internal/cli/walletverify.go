@@ -118,7 +118,7 @@ func (a *app) verifyPasses(path string, data []byte, o wallet.VerifyOptions) err
 	}
 	all := err == nil && len(problems.Errors()) == 0
 	for _, name := range sortedKeys(passes) {
-		valid, err := a.verifyPackage(path+"/"+name, passes[name], o, false)
+		valid, err := a.verifyPackage(path+"/"+printable(name), passes[name], o, false)
 		if err != nil {
 			return err
 		}
