@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"aviso.example/internal/cmstest"
 )
 
 // A package of some KB may hold files of many MB, so nothing may cost far more
@@ -45,4 +47,16 @@ func TestHostileFilesCostLittle(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTemplateKeepsItsOwn: whoever read the files into one buffer uses it again.
+func TestTemplateKeepsItsOwn(t *testing.T) {
+	files := icons()
+	template := must(NewTemplate(signerOf(t, cmstest.Pass(passType)), files))
+	for name := range files {
+		clear(files[name])
+		delete(files, name)
+	}
+	wantGood(t, must(template.SignJSON([]byte(generic), nil)))
+	wantGood(t, must(template.SignJSON([]byte(generic), Files{"thumbnail.png": picture(90, 90)})))
 }

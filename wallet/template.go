@@ -9,7 +9,7 @@ import (
 
 // Template is a signer and the files that many passes share: images,
 // translations, personalization. They are checked, hashed and compressed once.
-// It does not change and is safe for concurrent use.
+// It keeps copies of them, does not change and is safe for concurrent use.
 type Template struct{ shared }
 
 // OrderTemplate is a signer and the files that many orders share, as [Template]
@@ -83,8 +83,9 @@ func newShared(c *checker, signer *Signer, files Files, digest bundle.Digest) (s
 		return shared{}, err
 	}
 	size := 0
-	for _, data := range files {
+	for name, data := range files { // files is a map of our own
 		size += len(data)
+		files[name] = bytes.Clone(data)
 	}
 	return shared{signer, files, t, files.orderNames(), size}, problems.Err()
 }

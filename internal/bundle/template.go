@@ -27,8 +27,8 @@ type Config struct {
 	StoreBelow int
 }
 
-// Template is the files that many packages share, hashed and compressed. It
-// does not change and is safe for concurrent use.
+// Template is the files that many packages share, hashed and compressed. It keeps
+// copies of them, does not change and is safe for concurrent use.
 type Template struct {
 	config  Config
 	date    uint16
@@ -57,6 +57,11 @@ func NewTemplate(config Config, files ...File) (*Template, error) {
 // With returns a template that has these files too. A file that the template
 // has already is replaced.
 func (t *Template) With(files ...File) (*Template, error) {
+	// What is stored as it is must not change when the caller's bytes do.
+	files = slices.Clone(files)
+	for i := range files {
+		files[i].Data = bytes.Clone(files[i].Data)
+	}
 	entries, err := t.merge(flate.BestCompression, 0, files)
 	if err != nil {
 		return nil, err
