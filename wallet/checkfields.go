@@ -9,6 +9,8 @@ import (
 // (Archived "Wallet Developer Guide"; "Creating a poster generic pass".)
 type drawn struct{ header, primary, secondary, auxiliary, together, footer int }
 
+const drawnInRow = 4 // auxiliary fields of an event ticket
+
 var drawnByStyle = map[string]drawn{
 	StyleBoardingPass:  {3, 2, 4, 5, 9, 0},
 	StyleCoupon:        {3, 1, 4, 4, 4, 0},
@@ -20,7 +22,7 @@ var drawnByStyle = map[string]drawn{
 
 // fields checks a style. Keys are unique within it; a pass that has posterGeneric
 // beside a classic style shows the same fields in both.
-func (c *checker) fields(name string, s *Style) {
+func (c *checker) fields(name string, s *Style, squareCode bool) {
 	at := (*place)(nil).at(name)
 	if name == StyleBoardingPass {
 		if s.TransitType == "" {
@@ -29,7 +31,7 @@ func (c *checker) fields(name string, s *Style) {
 	} else if s.TransitType != "" {
 		c.error(at, "transitType", "leave it out, or use boardingPass", "belongs to boarding passes only")
 	}
-	c.counts(at, name, s)
+	c.counts(at, name, s, squareCode)
 	seen := map[string]string{}
 	for list, fields := range s.lists() {
 		for i := range fields {
@@ -38,8 +40,11 @@ func (c *checker) fields(name string, s *Style) {
 	}
 }
 
-func (c *checker) counts(at *place, name string, s *Style) {
+func (c *checker) counts(at *place, name string, s *Style, squareCode bool) {
 	limit := drawnByStyle[name]
+	if name == StyleGeneric && squareCode {
+		limit.together = 4
+	}
 	for _, list := range []struct {
 		key    string
 		fields int
@@ -62,6 +67,19 @@ func (c *checker) counts(at *place, name string, s *Style) {
 	if n := len(s.SecondaryFields) + len(s.AuxiliaryFields); n > limit.together &&
 		len(s.SecondaryFields) <= limit.secondary && len(s.AuxiliaryFields) <= limit.auxiliary {
 		c.warn(at, "auxiliaryFields", "move some to backFields", "and secondaryFields have %d fields together; Wallet draws %d on %s", n, limit.together, name)
+	}
+	var rows [2]int
+	for i := range s.AuxiliaryFields {
+		if row := s.AuxiliaryFields[i].Row; row != nil && *row == 1 {
+			rows[1]++
+		} else {
+			rows[0]++
+		}
+	}
+	for row, n := range rows {
+		if name == StyleEventTicket && n > drawnInRow && len(s.AuxiliaryFields) <= limit.auxiliary {
+			c.warn(at, "auxiliaryFields", "put some into the other row", "has %d fields in row %d; Wallet draws %d", n, row, drawnInRow)
+		}
 	}
 	if len(s.AdditionalInfoFields) > 0 && name != StyleEventTicket && name != StylePosterGeneric {
 		c.warn(at, "additionalInfoFields", "use backFields", "belong to poster event tickets and posterGeneric")

@@ -124,7 +124,7 @@ func (f Files) first(base string) string {
 func (c *checker) icons(f Files) {
 	icon := map[int]bool{}
 	for _, name := range f.names() {
-		if folder, base, scale, ext := splitImage(name); isPlace(folder) && base == "icon" && (ext == ".png" || ext == ".pdf") {
+		if folder, base, scale, ext := splitImage(name); isPlace(folder) && base == "icon" && (ext == ".png" || ext == ".pdf" && isPDF(f[name])) {
 			icon[scale] = true
 		}
 	}
@@ -142,7 +142,7 @@ func (c *checker) icons(f Files) {
 
 func hasPDF(f Files, base string) bool {
 	for _, name := range f.names() {
-		if _, b, _, ext := splitImage(name); b == base && ext == ".pdf" {
+		if _, b, _, ext := splitImage(name); b == base && ext == ".pdf" && isPDF(f[name]) {
 			return true
 		}
 	}

@@ -100,6 +100,11 @@ func isTeamID(s string) bool {
 // texts never.
 func (c *checker) webService(base, secret string, extra Extra) {
 	switch {
+	case base == "" && secret != "" && c.order:
+		// With it an order is fetched the first time, too.
+		if extra["webServiceURL"] == nil {
+			c.warn(nil, "webServiceURL", "write where updates come from, or leave authenticationToken out", "is missing")
+		}
 	case base == "" && secret != "":
 		c.missing(nil, extra, "webServiceURL", "write where updates come from, or leave authenticationToken out")
 	case base != "" && secret == "":
@@ -115,10 +120,10 @@ func (c *checker) webService(base, secret string, extra Extra) {
 	switch {
 	case err != nil || u.Host == "":
 		c.error(nil, "webServiceURL", `write it like "https://example.com/wallet"`, "is no absolute URL")
-	case u.Scheme == "http" && isLocal(u.Hostname()):
+	case u.Scheme == "http" && isLocal(u.Hostname()) && !c.order:
 		c.warn(nil, "webServiceURL", "use https for everybody else", "begins with http, which devices take only with the developer switch for it")
 	case u.Scheme == "http":
-		c.error(nil, "webServiceURL", "use https; devices take http only with the developer switch", "begins with http, not https")
+		c.error(nil, "webServiceURL", "use https; devices take http only for passes, with the developer switch", "begins with http, not https")
 	case u.Scheme != "https":
 		c.error(nil, "webServiceURL", "use https", "does not begin with https")
 	case u.RawQuery != "" || u.Fragment != "":
@@ -145,7 +150,7 @@ func (c *checker) style(p *Pass) {
 		if name != StylePosterGeneric {
 			classic = append(classic, name)
 		}
-		c.fields(name, *style)
+		c.fields(name, *style, p.squareCode())
 	}
 	switch {
 	case len(classic) > 1:
@@ -156,6 +161,16 @@ func (c *checker) style(p *Pass) {
 	case !slices.ContainsFunc(p.styleNames(), func(name string) bool { return len(p.Extra[name]) > 0 && string(p.Extra[name]) != "null" }):
 		c.error(nil, "", "add one of boardingPass, coupon, eventTicket, generic, storeCard", "has no style")
 	}
+}
+
+// squareCode reports whether the code that a device draws first is square, which
+// leaves less room for fields.
+func (p *Pass) squareCode() bool {
+	b := p.Barcode
+	if len(p.Barcodes) > 0 {
+		b = &p.Barcodes[0]
+	}
+	return b != nil && (b.Format == BarcodeQR || b.Format == BarcodeAztec)
 }
 
 func (p *Pass) styleNames() (names []string) {

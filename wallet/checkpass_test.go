@@ -161,6 +161,8 @@ func TestPassRules(t *testing.T) {
 		{ticket, at("eventTicket.primaryFields", repeat(2, `{"key": "k%d", "value": 1}`)), "warning eventTicket.primaryFields: has 2 fields; Wallet draws 1"},
 		{flight, at("boardingPass.auxiliaryFields", repeat(6, `{"key": "k%d", "value": 1}`)), "warning boardingPass.auxiliaryFields: has 6 fields; Wallet draws 5"},
 		{card, at("storeCard.secondaryFields", repeat(3, `{"key": "k%d", "value": 1}`), "storeCard.auxiliaryFields", repeat(2, `{"key": "l%d", "value": 1}`)), "warning storeCard.auxiliaryFields: and secondaryFields have 5 fields together"},
+		{generic, at("barcodes", `[{"format": "PKBarcodeFormatQR", "message": "1", "messageEncoding": "utf-8"}]`, "generic.secondaryFields", repeat(3, `{"key": "k%d", "value": 1}`), "generic.auxiliaryFields", repeat(2, `{"key": "l%d", "value": 1}`)), "warning generic.auxiliaryFields: and secondaryFields have 5 fields together; Wallet draws 4"},
+		{ticket, at("eventTicket.auxiliaryFields", repeat(5, `{"key": "k%d", "value": 1, "row": 1}`)), "warning eventTicket.auxiliaryFields: has 5 fields in row 1; Wallet draws 4"},
 		{generic, at("posterGeneric.secondaryFields", `[{"key": "k", "value": 1}]`), "warning posterGeneric.secondaryFields: are not drawn on posterGeneric"},
 		{generic, at("generic.footerFields", `[{"key": "k", "value": 1}]`), "warning generic.footerFields: are not drawn"},
 		{generic, at("generic.additionalInfoFields", `[{"key": "k", "value": 1}]`), "warning generic.additionalInfoFields: belong to poster"},

@@ -57,6 +57,7 @@ func TestPassFolders(t *testing.T) {
 		{"icon only @2x", with(ticket, Files{"icon.png": nil, "icon@3x.png": nil}), []string{"warning icon@3x.png: is missing"}},
 		{"icon in a language only", with(ticket, Files{"icon.png": nil, "icon@2x.png": nil, "icon@3x.png": nil, "en.lproj/icon@2x.png": picture(9, 9), "en.lproj/icon@3x.png": picture(9, 9)}), nil},
 		{"PDF icon", with(ticket, Files{"icon.png": nil, "icon@2x.png": nil, "icon@3x.png": nil, "icon.pdf": []byte("%PDF-1.7")}), nil},
+		{"PDF icon that is none", with(ticket, Files{"icon.png": nil, "icon@2x.png": nil, "icon@3x.png": nil, "icon.pdf": []byte("x")}), []string{"error icon.png: is missing", "warning icon.pdf: is not read"}},
 		{"JPEG", with(ticket, Files{"logo.jpg": []byte("\xff\xd8\xff")}), []string{"warning logo.jpg: is not read by Wallet, which reads PNG (save it as PNG and name it logo.png)"}},
 		{"JPEG as PNG", with(ticket, Files{"logo.png": []byte("\xff\xd8\xff")}), []string{"error logo.png: is a JPEG with the name of a PNG"}},
 		{"empty image", with(ticket, Files{"logo.png": {}}), []string{"error logo.png: is empty"}},

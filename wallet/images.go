@@ -102,7 +102,7 @@ func (c *checker) image(name string, data []byte, styles map[string]bool) {
 	if scale == 0 {
 		c.warn(nil, "", "write @2x or @3x, or nothing", "has a scale that Wallet does not know")
 	}
-	if ext == ".pdf" && bytes.HasPrefix(data, []byte("%PDF-")) {
+	if ext == ".pdf" && isPDF(data) {
 		return // Apple's tools of 2026 take it
 	}
 	if ext != ".png" {
@@ -126,6 +126,8 @@ func (c *checker) image(name string, data []byte, styles map[string]bool) {
 		c.warn(nil, "", "leave it out", "is not drawn on this style, but on %s", strings.Join(kind.styles, ", "))
 	}
 }
+
+func isPDF(data []byte) bool { return bytes.HasPrefix(data, []byte("%PDF-")) }
 
 func anyOf(list []string, set map[string]bool) bool {
 	for _, s := range list {

@@ -65,6 +65,8 @@ func TestOrderRules(t *testing.T) {
 		{at("associatedApplications", `[{"launchURL": "app:x"}]`), "error associatedApplications[0].storeIdentifier: is missing"},
 		{at("barcode", `{"format": "PKBarcodeFormatQR", "message": "1", "messageEncoding": "utf-8"}`), "error barcode.format: is not a word that Wallet knows"},
 		{at("barcode", `{"format": "qr", "message": "€", "messageEncoding": "iso-8859-1"}`), "error barcode.message: has characters"},
+		{at("webServiceURL", `"http://localhost:8080/"`, "authenticationToken", `"0123456789abcdef"`), "error webServiceURL: begins with http, not https"},
+		{at("webServiceURL", "", "authenticationToken", `"0123456789abcdef"`), "warning webServiceURL: is missing"},
 		{at("lineItems[0].title", ""), "error lineItems[0].title: is missing"},
 		{at("lineItems[0].quantity", ""), "error lineItems[0].quantity: is missing"},
 		{at("lineItems[0].quantity", "0"), "error lineItems[0].quantity: is 0"},
@@ -136,6 +138,7 @@ func TestOrderFolders(t *testing.T) {
 		{"broken image", plus(order(), "logo.png", []byte("x")), []string{"error logo.png: is no PNG"}},
 		{"other strings", plus(order(), "de.lproj/pass.strings", nil), []string{"warning de.lproj/pass.strings: is not read by Wallet (name it order.strings"}},
 		{"large", plus(order(), "large.bin", make([]byte, maxOrder)), []string{"error the files have 5 MB or more together"}},
+		{"over 5 MB", plus(order(), "large.bin", make([]byte, 5_000_000)), []string{"error the files have 5 MB or more together"}},
 		{"broken", plus(order(), fileOrder, []byte("{")), []string{"error order.json: not a JSON object"}},
 		{"name", plus(order(), "/x", nil), []string{"error /x: "}},
 	} {

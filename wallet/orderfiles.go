@@ -7,8 +7,8 @@ import (
 )
 
 // maxOrder is the size of all files of an order together ("Building a
-// distributable order package").
-const maxOrder = 5 << 20
+// distributable order package", which says 5 MB; this is the smaller reading).
+const maxOrder = 5_000_000
 
 // reference is a file that an order names.
 type reference struct {
