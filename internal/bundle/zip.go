@@ -262,13 +262,15 @@ func (z *archive) header(raw []byte) (*zipEntry, []byte) {
 		name: string(raw[directorySize : directorySize+name]),
 	}
 	if e.packed == 0xFFFFFFFF || e.size == 0xFFFFFFFF || e.local == 0xFFFFFFFF {
-		z.refuse(e, "it is an entry of zip64, which is for larger files than packages have")
+		z.refuse(e, zip64Entry)
 	}
 	if other, ok := unicodePath(raw[directorySize+name:][:extra]); ok && other != e.name {
 		z.refuse(e, "it has a second name, "+shown(other))
 	}
 	return e, raw[directorySize+name+extra+comment:]
 }
+
+const zip64Entry = "it is an entry of zip64, which is for larger files than packages have"
 
 func (z *archive) refuse(e *zipEntry, problem string) {
 	e.broken = true

@@ -54,6 +54,15 @@ func TestReadStrangersZip(t *testing.T) {
 	if _, ok := p.Get("pass"); ok {
 		t.Error("there is no such file")
 	}
+	// Info-ZIP, writing into a pipe, says the size before the data and the rest after.
+	piped := zipped(t, "a")
+	le := binary.LittleEndian
+	for size, want := range map[int]string{len("content of a"): "", 5: "contradict"} {
+		le.PutUint32(piped[22:], uint32(size))
+		if _, err := read(piped, Limits{}); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("size %d: %v", size, err)
+		}
+	}
 	// A comment at the end is harmless.
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
@@ -105,6 +114,7 @@ func TestZipRefused(t *testing.T) {
 		"checksums differ":     {at(func(z []byte, d, _ int) { z[d+16] ^= 1 }), "contradict"},
 		"methods differ":       {at(func(z []byte, d, _ int) { z[d+10] = methodDeflate }), "contradict"},
 		"encryption differs":   {at(func(z []byte, _, _ int) { z[6] |= flagEncrypted }), "contradict"},
+		"zip64 before":         {at(func(z []byte, _, _ int) { le.PutUint32(z[18:], 0xFFFFFFFF); le.PutUint32(z[22:], 0xFFFFFFFF) }), "zip64"},
 		"two names":            {at(func(z []byte, _, _ int) { z[localSize] = 'X' }), "two names"},
 		"sizes":                {at(func(z []byte, d, _ int) { z[22]++; z[d+24]++ }), "stored in 7 bytes and said to have 8"},
 		"too long":             {at(func(z []byte, d, _ int) { z[18] = 200; z[d+20] = 200 }), "outside the zip"},

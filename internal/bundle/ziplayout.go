@@ -67,8 +67,13 @@ func (z *archive) localHeader(e *zipEntry) (end int64, ok bool) {
 		return 0, false
 	}
 	crc, packed, size := le.Uint32(header[14:]), int64(le.Uint32(header[18:])), int64(le.Uint32(header[22:]))
+	if packed == 0xFFFFFFFF || size == 0xFFFFFFFF {
+		z.refuse(e, zip64Entry)
+		return 0, false
+	}
 	same := crc == e.crc && packed == e.packed && size == e.size
-	unsaid := crc == 0 && packed == 0 && size == 0
+	// Info-ZIP that writes into a pipe knows the size, and not yet the others.
+	unsaid := (crc == 0 || crc == e.crc) && (packed == 0 || packed == e.packed) && (size == 0 || size == e.size)
 	if e.flags&flagDescriptor == 0 {
 		if !same {
 			z.refuse(e, "its two headers in the zip contradict each other")
