@@ -113,6 +113,7 @@ func TestBuilderRefuses(t *testing.T) {
 		"no intermediate":  {func(c *BuilderConfig) { c.Intermediates = nil }, []string{"certificate: the intermediate that issued the certificate is missing"}},
 		"icon missing":     {func(c *BuilderConfig) { delete(c.Source.Icons, "icon_32x32.png") }, []string{"icon.iconset/icon_32x32.png: it is missing"}},
 		"icon of twice":    {func(c *BuilderConfig) { c.Source.Icons["icon_32x32.png"] = square(64) }, []string{"icon.iconset/icon_32x32.png: it has 64 × 64 pixels, and 32 × 32 are needed"}},
+		"half a PNG":       {func(c *BuilderConfig) { c.Source.Icons["icon_16x16.png"] = square(16)[:60] }, []string{"icon.iconset/icon_16x16.png: it is cut off"}},
 		"a JPEG":           {func(c *BuilderConfig) { c.Source.Icons["icon_16x16.png"] = []byte("\xFF\xD8\xFF\xE0") }, []string{"icon.iconset/icon_16x16.png: it is not a PNG image"}},
 		"all at once": {func(c *BuilderConfig) {
 			c.Source.Website.AuthenticationToken = "short"

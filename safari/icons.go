@@ -36,7 +36,7 @@ func IconSizes() map[string]int {
 }
 
 // checkIcons looks at the icons among the files of a package. Of an image only
-// the header is decoded.
+// the header is decoded, and the end looked at.
 func checkIcons(get func(name string) ([]byte, bool), found *problems) {
 	for _, icon := range icons {
 		path := iconFolder + icon.name
@@ -52,6 +52,8 @@ func checkIcons(get func(name string) ([]byte, bool), found *problems) {
 		case header.Width != icon.pixels || header.Height != icon.pixels:
 			found.add(path, fmt.Sprintf("it has %d × %d pixels, and %d × %d are needed", header.Width, header.Height, icon.pixels, icon.pixels),
 				"@2x means twice the number of pixels in each direction")
+		case !bytes.HasSuffix(bytes.TrimRight(data, "\x00\r\n"), []byte("IEND\xaeB`\x82")):
+			found.add(path, "it is cut off: the end of the PNG is missing", "export it again")
 		}
 	}
 }

@@ -272,6 +272,9 @@ func TestNewServiceRefuses(t *testing.T) {
 		}
 	}
 	builder := must(NewBuilder(config()))
+	if _, err := NewService(ServiceConfig{Builders: []*Builder{builder, nil}, Users: users(), Store: &MemoryStore{}}); err == nil || !strings.Contains(err.Error(), "Builders[1] is nil") {
+		t.Error(err)
+	}
 	if _, err := NewService(ServiceConfig{Builders: []*Builder{builder, builder}, Users: users(), Store: &MemoryStore{}}); err == nil || !strings.Contains(err.Error(), "two for "+siteID) {
 		t.Error(err)
 	}

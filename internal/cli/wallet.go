@@ -174,13 +174,14 @@ func (a *app) printProblems(p wallet.Problems) {
 			if problem.Severity == wallet.Error {
 				colour = red
 			}
+			// Names of files come from anybody.
 			place := strings.TrimSpace(problem.File + " " + problem.Path)
 			if place != "" {
-				place += ": "
+				place = printable(place) + ": "
 			}
-			a.printf("%s %s%s\n", a.paint(a.stdout, colour, fmt.Sprintf("%-8s", problem.Severity)), place, problem.Message)
+			a.printf("%s %s%s\n", a.paint(a.stdout, colour, fmt.Sprintf("%-8s", problem.Severity)), place, printable(problem.Message))
 			if problem.Fix != "" {
-				a.printf("%-8s fix: %s\n", "", problem.Fix)
+				a.printf("%-8s fix: %s\n", "", printable(problem.Fix))
 			}
 		}
 	}
