@@ -42,6 +42,10 @@ func (d Date) Time() (time.Time, error) {
 	if err != nil || strings.Contains(text, ",") {
 		return time.Time{}, errDate
 	}
+	// time.Parse takes a zone of a whole day, too.
+	if _, offset := t.Zone(); offset <= -24*60*60 || offset >= 24*60*60 {
+		return time.Time{}, errDate
+	}
 	return t, nil
 }
 
