@@ -96,11 +96,22 @@ func (a *app) walletVerify(f *walletVerifyFlags, path string, order bool) error 
 	if strings.EqualFold(filepath.Ext(path), ".pkpasses") && !order {
 		return a.verifyPasses(path, data, o)
 	}
-	valid, err := a.verifyPackage(path, data, o, order)
-	if err == nil && !valid {
+	one, err := a.verifyPackage(path, data, o, order)
+	if err == nil && a.json {
+		err = a.printJSON(one)
+	}
+	if err == nil && !one.Valid {
 		err = exit(ExitRejected)
 	}
 	return err
+}
+
+// bundleJSON is what verify prints of a .pkpasses file for programs.
+type bundleJSON struct {
+	File     string          `json:"file"`
+	Valid    bool            `json:"valid"`
+	Passes   []verifiedJSON  `json:"passes"`
+	Problems wallet.Problems `json:"problems"`
 }
 
 // verifyPasses verifies every pass of a bundle.
@@ -109,54 +120,53 @@ func (a *app) verifyPasses(path string, data []byte, o wallet.VerifyOptions) err
 	if err != nil {
 		return usage("%s: %w", path, err)
 	}
-	if len(problems) > 0 {
-		if a.json {
-			err = a.printJSON(newProblemsJSON(problems))
-		} else {
-			a.printProblems(problems)
-		}
+	all := bundleJSON{File: path, Valid: len(problems.Errors()) == 0, Passes: []verifiedJSON{}, Problems: append(wallet.Problems{}, problems...)}
+	if !a.json {
+		a.printProblems(problems)
 	}
-	all := err == nil && len(problems.Errors()) == 0
 	for _, name := range sortedKeys(passes) {
-		valid, err := a.verifyPackage(path+"/"+printable(name), passes[name], o, false)
+		one, err := a.verifyPackage(path+"/"+printable(name), passes[name], o, false)
 		if err != nil {
 			return err
 		}
-		all = all && valid
+		all.Valid = all.Valid && one.Valid
+		all.Passes = append(all.Passes, one)
 	}
-	if !all && err == nil {
+	if a.json {
+		err = a.printJSON(all)
+	}
+	if err == nil && !all.Valid {
 		err = exit(ExitRejected)
 	}
 	return err
 }
 
-// verifyPackage verifies one package and prints what was found.
-func (a *app) verifyPackage(path string, data []byte, o wallet.VerifyOptions, order bool) (valid bool, err error) {
+// verifyPackage verifies one package and prints what was found, unless it is to be
+// JSON.
+func (a *app) verifyPackage(path string, data []byte, o wallet.VerifyOptions, order bool) (found verifiedJSON, err error) {
 	p, problems, err := openPackage(path, data)
 	if err != nil {
-		return false, err
+		return found, err
 	}
 	if p == nil {
-		if a.json {
-			return false, a.printJSON(verifiedJSON{File: path, Trust: wallet.NotTrusted, Chain: []certificateJSON{}, Problems: problems})
+		if !a.json {
+			a.printProblems(problems)
+			a.printf("%s: %s\n", path, a.paint(a.stdout, red, "not valid"))
 		}
-		a.printProblems(problems)
-		a.printf("%s: %s\n", path, a.paint(a.stdout, red, "not valid"))
-		return false, nil
+		return verifiedJSON{File: path, Trust: wallet.NotTrusted, Chain: []certificateJSON{}, Problems: problems}, nil
 	}
 	if isOrder := p.Files["order.json"] != nil && p.Files["pass.json"] == nil; isOrder != order {
 		if isOrder {
-			return false, usage("%s is an order: aviso order verify verifies it", path)
+			return found, usage("%s is an order: aviso order verify verifies it", path)
 		}
-		return false, usage("%s is no order: aviso wallet verify verifies passes", path)
+		return found, usage("%s is no order: aviso wallet verify verifies passes", path)
 	}
 	v := p.Verify(o)
-	valid = len(v.Problems.Errors()) == 0 && v.Trust != wallet.NotTrusted
-	if a.json {
-		return valid, a.printJSON(newVerifiedJSON(path, p, v, valid))
+	valid := len(v.Problems.Errors()) == 0 && v.Trust != wallet.NotTrusted
+	if !a.json {
+		a.printVerification(path, p, v, valid)
 	}
-	a.printVerification(path, p, v, valid)
-	return valid, nil
+	return newVerifiedJSON(path, p, v, valid), nil
 }
 
 // openPackage opens a package. If nothing of it can be read, problems say why.
