@@ -72,9 +72,12 @@ func NewService(config ServiceConfig) (*Service, error) {
 		}
 	}
 	need("Builders", len(config.Builders) == 0)
-	need("Users", config.Users == nil)
-	need("Store", config.Store == nil)
-	if signed, ok := config.Users.(*SignedUsers); ok && signed != nil {
+	// A nil pointer of ours in the interface is as good as nothing.
+	signed, ok := config.Users.(*SignedUsers)
+	need("Users", config.Users == nil || ok && signed == nil)
+	memory, inMemory := config.Store.(*MemoryStore)
+	need("Store", config.Store == nil || inMemory && memory == nil)
+	if signed != nil {
 		if err := signed.Check(); err != nil {
 			problems = append(problems, err)
 		}
@@ -85,7 +88,7 @@ func NewService(config ServiceConfig) (*Service, error) {
 	s := &Service{config: config, builders: map[string]*Builder{}}
 	for i, b := range config.Builders {
 		if b == nil {
-			problems = append(problems, fmt.Errorf("safari: ServiceConfig.Builders[%d] is nil; NewBuilder returned an error", i))
+			problems = append(problems, fmt.Errorf("safari: ServiceConfig.Builders[%d] is nil", i))
 			continue
 		}
 		if s.builders[b.WebsitePushID()] != nil {
