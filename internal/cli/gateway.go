@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -99,16 +100,30 @@ func (a *app) gateway(cmd *cobra.Command, f *gatewayFlags) (err error) {
 	}
 	cfg := c.gateway.Config
 	cfg.Logger = log
-	if cfg.Certificate == nil {
-		if cfg.Certificate, err = a.ownCertificate(c.engine.Store.Dir, c.gateway.listen); err != nil {
-			return err
+	// The data folder and the address stay, so this is the same one every time.
+	certificateOf := func(of *serverConfig) (*auth.Certificate, error) {
+		if of.gateway.Certificate != nil {
+			return of.gateway.Certificate, nil
 		}
+		return a.ownCertificate(c.engine.Store.Dir, c.gateway.listen)
+	}
+	if cfg.Certificate, err = certificateOf(c); err != nil {
+		return err
 	}
 	g, err := gateway.New(cfg)
 	if err != nil {
 		return errors.New(gatewayWords.Replace(err.Error()))
 	}
-	r.apply = func(c *serverConfig) error { return g.SetProviders(c.gateway.Providers) }
+	r.apply = func(c *serverConfig) error {
+		certificate, err := certificateOf(c)
+		if err == nil {
+			err = g.SetProviders(c.gateway.Providers)
+		}
+		if err == nil {
+			err = g.SetCertificate(certificate)
+		}
+		return err
+	}
 	ended := make(chan error, 2)
 	err = a.serveGateway(cmd.Context(), g, c, ended)
 	if err == nil {
@@ -195,9 +210,9 @@ func makeOwnCertificate(path, keyPath, listen string) error {
 		template.DNSNames = append(template.DNSNames, name)
 	}
 	if host, _, err := net.SplitHostPort(listen); err == nil {
-		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
+		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() && !slices.ContainsFunc(template.IPAddresses, ip.Equal) {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else if ip == nil && host != "" {
+		} else if ip == nil && host != "" && host != "localhost" {
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}

@@ -218,6 +218,9 @@ func (r *reloader) attend(ctx context.Context, hup <-chan os.Signal, ended <-cha
 // fixedChanges lists the keys whose change a running server cannot take over.
 func fixedChanges(before, after *serverConfig) (list []string) {
 	for name := range serverKeys {
+		if name == "gateway.certificate" || name == "gateway.password_file" {
+			continue // aviso gateway takes them over, and aviso serve has no use for them
+		}
 		if !reflect.DeepEqual(before.settings[name].value, after.settings[name].value) {
 			list = append(list, name)
 		}

@@ -47,7 +47,7 @@ const (
 // Config is what a Gateway is made of. Certificate and FeedbackFile are required.
 type Config struct {
 	// Certificate is the gateway's own, with its key: the one that programs have
-	// to trust, for the host name they connect to.
+	// to trust, for the host name they connect to. It can be changed later.
 	Certificate *auth.Certificate
 	// Providers are those who may send. They can be changed later.
 	Providers []Provider
@@ -126,7 +126,7 @@ func (cfg Config) check() (Config, error) {
 		problems = append(problems, fmt.Errorf("gateway: Config.%s %s", field, fmt.Sprintf(format, args...)))
 	}
 	if cfg.Certificate == nil {
-		bad("Certificate", "is missing: the gateway needs a certificate of its own, for the host name that programs connect to")
+		problems = append(problems, errNoCertificate)
 	}
 	if cfg.FeedbackFile == "" {
 		bad("FeedbackFile", "is missing: name a file for the device tokens that are dead")

@@ -182,6 +182,35 @@ func TestOldTLS(t *testing.T) {
 	h.accepted(4)
 }
 
+// TestSetCertificate: connections that begin later see the new one; those that are
+// there go on.
+func TestSetCertificate(t *testing.T) {
+	h := open(t, nil)
+	before := h.dial(programIdentity())
+	renewed := newIdentity("")
+	if err := h.gateway.SetCertificate(nil); err == nil {
+		t.Error("no certificate was taken for one")
+	}
+	if err := h.gateway.SetCertificate(renewed.auth); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := tls.Dial("tcp", h.address, programIdentity().clientTLS()); err == nil {
+		conn.Close()
+		t.Error("the old certificate is still shown")
+	}
+	trusting := programIdentity().clientTLS()
+	trusting.RootCAs = x509.NewCertPool()
+	trusting.RootCAs.AddCert(renewed.tls.Leaf)
+	after, err := tls.Dial("tcp", h.address, trusting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	io.WriteString(before, frame1(1, 0, active, hello))
+	io.WriteString(after, frame1(2, 0, active, hello+" "))
+	h.accepted(2)
+}
+
 // TestSetProviders: what is gone is told so; the others go on, and what they send
 // goes the new way.
 func TestSetProviders(t *testing.T) {

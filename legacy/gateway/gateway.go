@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"aviso.example/apns"
+	"aviso.example/auth"
 )
 
 // ErrClosed is what Serve returns after Shutdown.
@@ -34,7 +35,8 @@ type Gateway struct {
 	ctx, late       context.Context
 	cancel, tooLate context.CancelFunc
 
-	routes atomic.Pointer[map[fingerprint]*route]
+	routes      atomic.Pointer[map[fingerprint]*route]
+	certificate atomic.Pointer[tls.Certificate]
 
 	mu        sync.Mutex
 	byName    map[string]*route
@@ -66,9 +68,10 @@ func New(cfg Config) (*Gateway, error) {
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.late, g.tooLate = context.WithCancel(context.Background())
 	g.closing, g.close = context.WithCancel(context.Background())
+	g.certificate.Store(&cfg.Certificate.TLS)
 	g.tls = &tls.Config{
-		Certificates: []tls.Certificate{cfg.Certificate.TLS},
-		MinVersion:   cfg.MinTLSVersion,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return g.certificate.Load(), nil },
+		MinVersion:     cfg.MinTLSVersion,
 		// Whom a certificate is of is decided by comparing it, in VerifyConnection.
 		ClientAuth:       tls.RequireAnyClientCert,
 		VerifyConnection: g.verify,
@@ -101,6 +104,17 @@ func (g *Gateway) SetProviders(list []Provider) error {
 		return err
 	}
 	return g.take(providers, clients)
+}
+
+// SetCertificate replaces the gateway's own certificate, for connections that
+// begin from now on: one from an authority runs out while the gateway runs. The
+// others go on.
+func (g *Gateway) SetCertificate(c *auth.Certificate) error {
+	if c == nil {
+		return errNoCertificate
+	}
+	g.certificate.Store(&c.TLS)
+	return nil
 }
 
 // take puts checked providers to work.
@@ -146,6 +160,8 @@ func (g *Gateway) verify(state tls.ConnectionState) error {
 	}
 	return nil
 }
+
+var errNoCertificate = errors.New("gateway: Config.Certificate is missing: the gateway needs a certificate of its own, for the host name that programs connect to")
 
 var errStranger = errors.New("the client certificate belongs to no provider of the configuration")
 

@@ -53,7 +53,7 @@ func (s *session) run() {
 	packet, why := s.finish(cause)
 	s.route.credit.Release(s.credits)
 	s.credits = 0
-	attrs := []any{"frames", s.next.Load(), "accepted", s.judged.Load(), "lasted", s.g.now().Sub(began).Round(time.Millisecond)}
+	attrs := []any{"frames", s.next.Load(), "sent", s.judged.Load(), "lasted", s.g.now().Sub(began).Round(time.Millisecond)}
 	if packet != nil {
 		attrs = append(attrs, "status", packet.Status.String(), "identifier", packet.Identifier)
 	}
