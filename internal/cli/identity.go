@@ -85,10 +85,18 @@ func inputProblem(err error) string {
 	return err.Error()
 }
 
-// trimmed takes the package's name off an error, where a flag stands already.
+// trimmed takes the package's name off an error: users know flags and files.
 type trimmed struct{ error }
 
-func (t trimmed) Error() string { return strings.TrimPrefix(t.error.Error(), "auth: ") }
+func (t trimmed) Error() string {
+	text := t.error.Error()
+	for _, name := range []string{"auth: ", "passview: ", "webpush: "} {
+		if rest, ok := strings.CutPrefix(text, name); ok {
+			return rest
+		}
+	}
+	return text
+}
 
 func (t trimmed) Unwrap() error { return t.error }
 

@@ -104,7 +104,11 @@ func (a *app) walletNew(f *walletNewFlags, dir string) error {
 		if cert == "" {
 			cert = "pass.p12"
 		}
-		made.Next[1] += " --cert " + quoted(cert) + " --wwdr AppleWWDRCAG4.cer"
+		made.Next[1] += " --cert " + quoted(cert)
+		if f.passwordFile != "" {
+			made.Next[1] += " --password-file " + quoted(f.passwordFile)
+		}
+		made.Next[1] += " --wwdr AppleWWDRCAG4.cer"
 	}
 	if a.json {
 		return a.printJSON(made)

@@ -22,7 +22,8 @@ and its files. With -d the files are unpacked into a new folder. Names that lead
 out of it, links, and archives that unpack to something huge are refused.
 
 Nothing is verified; aviso wallet verify does that. The exit code is 3 if it is
-neither a pass nor an order, or something in it was refused.`,
+neither a pass, nor several in one file, nor an order, or something in it was
+refused.`,
 		Example: `  aviso wallet open concert.pkpass
   aviso wallet open concert.pkpass -d concert.pass`,
 		Args: oneArgument("package"),
@@ -85,7 +86,7 @@ func (a *app) walletOpen(path, dir string) error {
 		a.printOpened(path, v)
 		a.printProblems(v.Problems)
 	}
-	if err == nil && (p.Pass == nil && p.Order == nil || len(v.Problems.Errors()) > 0) {
+	if err == nil && (p.Pass == nil && p.Order == nil && !holdsPasses(p.Files) || len(v.Problems.Errors()) > 0) {
 		err = exit(ExitRejected)
 	}
 	return err
@@ -122,11 +123,25 @@ func newOpened(p *wallet.Package) openedJSON {
 		v.Styles = append(v.Styles, stylesOf(p.Pass)...)
 	case p.Order != nil:
 		v.Kind, v.TypeIdentifier, v.SerialNumber = "order", p.Order.OrderTypeIdentifier, p.Order.OrderIdentifier
+	case holdsPasses(p.Files):
+		v.Kind = "several passes"
+		// That it is no pass itself is no news here; that something in it was refused is.
+		v.Problems = slices.DeleteFunc(v.Problems, func(p wallet.Problem) bool { return p.File == "" && p.Path == "" })
 	}
 	for _, name := range sortedKeys(p.Files) {
 		v.Files = append(v.Files, openedFile{name, len(p.Files[name])})
 	}
 	return v
+}
+
+// holdsPasses says whether they are the files of a .pkpasses.
+func holdsPasses(files wallet.Files) bool {
+	for name := range files {
+		if !strings.HasSuffix(name, ".pkpass") {
+			return false
+		}
+	}
+	return len(files) > 0
 }
 
 // stylesOf names the designs of a pass, those it prefers first.

@@ -40,7 +40,7 @@ device is.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVarP(&f.output, "output", "o", "", "write to this `FILE`, .png or .html (default PASS.png)")
-	flags.StringVar(&f.language, "language", "", "show this localisation, such as `fr` (default en, or else none)")
+	flags.StringVar(&f.language, "language", "", "show the localisation of this `LANGUAGE`, such as fr (default en, or else none)")
 	flags.StringVar(&f.appearance, "appearance", "light", "the device's `NAME` of appearance in a picture: light, dark or both")
 	flags.IntVar(&f.scale, "scale", 2, "make `N` pixels of a point in a picture: 1 to 4")
 	flags.StringVar(&f.zone, "time-zone", "", "`NAME` of the time zone of the device, such as Europe/Berlin")
@@ -86,12 +86,15 @@ func (a *app) walletPreview(f *walletPreviewFlags, path string) error {
 		return err
 	}
 	pass, ok := s.files["pass.json"]
+	if !ok && holdsPasses(s.files) {
+		return usage("%s holds several passes: unpack it with aviso wallet open %[1]s -d FOLDER, and draw one of them", path)
+	}
 	if !ok {
 		return usage("%s has no pass.json; only passes are drawn", path)
 	}
 	view, err := passview.New(pass, s.files, o)
 	if err != nil {
-		return &exitError{ExitRejected, err}
+		return &exitError{ExitRejected, trimmed{err}}
 	}
 	var out bytes.Buffer
 	if format == ".html" {

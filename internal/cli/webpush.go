@@ -52,16 +52,16 @@ func (a *app) webpushKeys(path string, show bool) error {
 	var err error
 	if show {
 		if key, err = webpush.LoadKey(path); err != nil {
-			return usage("%w", err)
+			return usage("%w", trimmed{err})
 		}
 	} else {
 		if key, err = webpush.GenerateKey(); err != nil {
 			return err
 		}
 		if err = key.Save(path); errors.Is(err, fs.ErrExist) {
-			return usage("%w; aviso webpush keys --show %s prints its public half", err, path)
+			return usage("%w; aviso webpush keys --show %s prints its public half", trimmed{err}, path)
 		} else if err != nil {
-			return err
+			return trimmed{err}
 		}
 	}
 	if a.json {

@@ -88,6 +88,9 @@ func (a *app) webpushSend(cmd *cobra.Command, f *webpushFlags, path string) erro
 	}
 	s, err := webpush.ParseSubscription(data)
 	if err != nil {
+		if path == "-" {
+			path = "standard input"
+		}
 		return usage("%s: %w", path, err)
 	}
 	client, err := webpush.New(cfg)
@@ -124,7 +127,7 @@ func (f *webpushFlags) config(a *app, cmd *cobra.Command) (cfg webpush.Config, e
 		return cfg, usage("--timeout is %v; it has to be a time like 30s", f.timeout)
 	}
 	if cfg.Key, err = webpush.LoadKey(f.key); err != nil {
-		return cfg, usage("--key: %w", err)
+		return cfg, usage("--key: %w", trimmed{err})
 	}
 	if f.ca != "" {
 		if cfg.ExtraRoots, err = os.ReadFile(f.ca); err != nil {
