@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 )
 
 // Key is a VAPID key (RFC 8292): the P-256 key that says who sends. Its public
@@ -109,7 +110,7 @@ func LoadKey(path string) (*Key, error) {
 	}
 	key, err := ParseKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("webpush: %s: %s", path, strings.TrimPrefix(err.Error(), "webpush: "))
 	}
 	return key, nil
 }

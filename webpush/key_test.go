@@ -85,7 +85,7 @@ func TestKeyFiles(t *testing.T) {
 	if err := os.WriteFile(path+"y", make([]byte, maxKeyFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadKey(path + "y"); err == nil || !strings.Contains(err.Error(), path+"y: webpush: VAPID key: the file is larger") {
+	if _, err := LoadKey(path + "y"); err == nil || !strings.HasPrefix(err.Error(), "webpush: "+path+"y: VAPID key: the file is larger") {
 		t.Error(err)
 	}
 	if err := key.Save(filepath.Join(path, "no folder")); err == nil {

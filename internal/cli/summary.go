@@ -146,7 +146,11 @@ func (b *batchRun) report() error {
 	if a.json {
 		return a.printJSON(s)
 	}
-	a.printf("%s lines in %.1f s, %s a second\n", grouped(s.Lines), s.Seconds, grouped(int64(s.Rate)))
+	lines := " lines"
+	if s.Lines == 1 {
+		lines = " line"
+	}
+	a.printf("%s%s in %.1f s, %s a second\n", grouped(s.Lines), lines, s.Seconds, grouped(int64(s.Rate)))
 	row := func(colour, name string, n int64, always bool) {
 		if n > 0 || always {
 			a.printf("  %s %14s\n", a.paint(a.stdout, colour, fmt.Sprintf("%-18s", name)), grouped(n))
@@ -180,7 +184,11 @@ func (b *batchRun) report() error {
 	row(red, "bad lines", s.Invalid, false)
 	row(dim, "settled before", s.Skipped.Load(), false)
 	if b.failures != nil && b.failures.lines > 0 {
-		a.printf("%s lines are in %s, which can be given to --batch.\n", grouped(b.failures.lines), b.flags.failures)
+		lines := "1 line is"
+		if b.failures.lines != 1 {
+			lines = grouped(b.failures.lines) + " lines are"
+		}
+		a.printf("%s in %s, which can be given to --batch.\n", lines, b.flags.failures)
 	}
 	if s.Stopped != "" {
 		a.printf("%s: %s\n", a.paint(a.stdout, yellow, "Stopped before the end of the input"), s.Stopped)
