@@ -74,12 +74,9 @@ the command line is wrong, 3 rejected, 4 not reachable or unknown. With status
 }
 
 func (a *app) webpushSend(cmd *cobra.Command, f *webpushFlags, path string) error {
-	m, err := f.message(a, path)
-	if err != nil {
-		return err
-	}
-	cfg, err := f.config(a, cmd)
-	if err != nil {
+	m, wrongMessage := f.message(a, path)
+	cfg, wrongConfig := f.config(a, cmd)
+	if err := together(wrongMessage, wrongConfig); err != nil {
 		return err
 	}
 	data, err := a.readFile(path, largestPayload)
@@ -120,19 +117,25 @@ func (a *app) webpushSend(cmd *cobra.Command, f *webpushFlags, path string) erro
 // config gathers what makes a client; what is wrong with files is said here, the
 // rest by the package.
 func (f *webpushFlags) config(a *app, cmd *cobra.Command) (cfg webpush.Config, err error) {
-	switch {
-	case f.key == "":
-		return cfg, usage("--key is missing: the VAPID key file; aviso webpush keys makes one")
-	case cmd.Flags().Changed("timeout") && f.timeout <= 0:
-		return cfg, usage("--timeout is %v; it has to be a time like 30s", f.timeout)
+	var wrong []error
+	if f.key == "" {
+		wrong = append(wrong, usage("--key is missing: the VAPID key file; aviso webpush keys makes one"))
+	} else if cfg.Key, err = webpush.LoadKey(f.key); err != nil {
+		wrong = append(wrong, usage("--key: %w", trimmed{err}))
 	}
-	if cfg.Key, err = webpush.LoadKey(f.key); err != nil {
-		return cfg, usage("--key: %w", trimmed{err})
+	if f.subject == "" {
+		wrong = append(wrong, usage("--subject is missing: give mailto:name@example.com or an https: address where you can be reached"))
+	}
+	if cmd.Flags().Changed("timeout") && f.timeout <= 0 {
+		wrong = append(wrong, usage("--timeout is %v; it has to be a time like 30s", f.timeout))
 	}
 	if f.ca != "" {
 		if cfg.ExtraRoots, err = os.ReadFile(f.ca); err != nil {
-			return cfg, usage("--ca: %w", err)
+			wrong = append(wrong, usage("--ca: %w", err))
 		}
+	}
+	if err := together(wrong...); err != nil {
+		return cfg, err
 	}
 	cfg.Subject, cfg.Timeout, cfg.ResendUnknown, cfg.AllowLoopback = f.subject, f.timeout, f.resendUnknown, f.allowLoopback
 	if f.knownServices {
@@ -142,6 +145,21 @@ func (f *webpushFlags) config(a *app, cmd *cobra.Command) (cfg webpush.Config, e
 		cfg.Logger = a.logger()
 	}
 	return cfg, nil
+}
+
+// together makes one error of those that are there, all of them of whoever wrote
+// the command line.
+func together(list ...error) error {
+	var all error
+	for _, err := range list {
+		switch {
+		case all == nil:
+			all = err
+		case err != nil:
+			all = usage("%w; %w", all, err)
+		}
+	}
+	return all
 }
 
 func (f *webpushFlags) message(a *app, subscription string) (*webpush.Message, error) {
