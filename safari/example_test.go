@@ -31,7 +31,7 @@ func ExampleCheckURLArgs() {
 	}
 	fmt.Println(safari.CheckURLArgs(urlFormatString, notification))
 	// Output:
-	// safari: /aps/url-args: it has 1 arguments, and urlFormatString has 2 placeholders; send one string for each %@, in order
+	// safari: /aps/url-args: it has 1 argument, and urlFormatString has 2 placeholders; send one string for each %@, in order
 }
 
 // Everything wrong with website.json is reported at once.

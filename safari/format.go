@@ -86,7 +86,7 @@ func CheckURLArgs(urlFormatString string, payload []byte) error {
 		}
 	}
 	if len(texts) != want {
-		found.add(path, fmt.Sprintf("it has %d arguments, and urlFormatString has %d placeholders", len(texts), want), "send one string for each %@, in order")
+		found.add(path, fmt.Sprintf("it has %s, and urlFormatString has %s", counted(len(texts), "argument"), counted(want, "placeholder")), "send one string for each %@, in order")
 	}
 	return found.err()
 }
@@ -109,4 +109,11 @@ func member(object []byte, name string) (value json.RawMessage, problem string) 
 		return nil, "it is missing"
 	}
 	return value, ""
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

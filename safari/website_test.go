@@ -129,7 +129,7 @@ func TestCheckURLArgs(t *testing.T) {
 	format := site().URLFormatString
 	for payload, want := range map[string]string{
 		`{"aps":{"alert":{"title":"t","body":"b"},"url-args":["boarding","A998"]}}`: "",
-		`{"aps":{"url-args":["boarding"]}}`:                                         "/aps/url-args: it has 1 arguments, and urlFormatString has 2 placeholders",
+		`{"aps":{"url-args":["boarding"]}}`:                                         "/aps/url-args: it has 1 argument, and urlFormatString has 2 placeholders",
 		`{"aps":{"url-args":["a","b","c"]}}`:                                        "/aps/url-args: it has 3 arguments",
 		`{"aps":{"url-args":[]}}`:                                                   "/aps/url-args: it has 0 arguments",
 		`{"aps":{"url-args":["a",7]}}`:                                              "/aps/url-args/1: it is not a string",
