@@ -196,7 +196,7 @@ func FuzzSegments(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		r, err := http.NewRequest(http.MethodGet, "http://localhost/"+strings.TrimLeft(path, "/"), nil)
 		if err != nil {
-			t.Skip("net/http does not take it either")
+			return // net/http does not take it either
 		}
 		segments, ok := Segments(r)
 		if !ok {

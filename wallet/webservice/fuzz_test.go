@@ -28,7 +28,7 @@ func FuzzHandler(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, authorization, body, since string, kind uint8) {
 		request, err := http.NewRequest(method, "http://localhost/"+strings.TrimPrefix(path, "/"), strings.NewReader(body))
 		if err != nil {
-			t.Skip("net/http does not send it")
+			return // net/http does not send it
 		}
 		request.Header.Set("Authorization", authorization)
 		request.Header.Set("If-Modified-Since", since)
