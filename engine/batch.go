@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -185,6 +187,9 @@ func (b *Batch) Close(ctx context.Context, broken string) (BatchRecord, error) {
 	defer cancel()
 	if changeErr := b.engine.changeBatch(ctx, b.record.ID, change); err == nil {
 		err = changeErr
+	}
+	if b.engine.pushing.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, ErrClosed) {
+		err = fmt.Errorf("%w: %w", ErrClosed, err) // ours was cancelled, not the caller's
 	}
 	return b.record, err
 }
