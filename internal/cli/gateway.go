@@ -75,13 +75,7 @@ last that was sent. What is under way gets --grace.`,
 var gatewayKeys = map[string]string{"data": "data", "listen": "gateway.listen", "feedback": "gateway.feedback", "grace": "grace"}
 
 func (a *app) gateway(cmd *cobra.Command, f *gatewayFlags) (err error) {
-	source := configSource{flags: map[string]flagValue{}}
-	source.file, source.optional = a.configFile(f.config)
-	for name, key := range gatewayKeys {
-		if flag := cmd.Flags().Lookup(name); flag.Changed {
-			source.flags[key] = flagValue{"--" + name, flag.Value.String()}
-		}
-	}
+	source := a.configSource(cmd, f.config, gatewayKeys)
 	log := a.serverLogger()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)

@@ -71,14 +71,21 @@ func (a *app) serverLogger() *slog.Logger {
 	}))
 }
 
-func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
+// configSource says where the configuration of a server comes from: a file, the
+// environment, and the flags that stand for keys.
+func (a *app) configSource(cmd *cobra.Command, file string, keys map[string]string) configSource {
 	source := configSource{flags: map[string]flagValue{}}
-	source.file, source.optional = a.configFile(f.config)
-	for name, key := range flagKeys {
+	source.file, source.optional = a.configFile(file)
+	for name, key := range keys {
 		if flag := cmd.Flags().Lookup(name); flag.Changed {
 			source.flags[key] = flagValue{"--" + name, flag.Value.String()}
 		}
 	}
+	return source
+}
+
+func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
+	source := a.configSource(cmd, f.config, flagKeys)
 	log := a.serverLogger()
 	// From here on SIGHUP must not end the process.
 	hup := make(chan os.Signal, 1)

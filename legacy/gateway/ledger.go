@@ -60,21 +60,11 @@ func (l *ledger) disown(s *slot, now time.Time) (free bool) {
 	s.orphan = o
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for o.settled = false; !o.settled; {
-		switch s.state.Load() {
-		case slotQueued:
-			if s.state.CompareAndSwap(slotQueued, slotDropped) {
-				return false // its route frees it
-			}
-			continue // sent at this moment
-		case slotSent:
-			if !s.state.CompareAndSwap(slotSent, slotOrphan) {
-				continue // decided, or given back, at this moment
-			}
-		default:
-			o.settled, o.verdict, free = true, s.verdict, true
-		}
-		break
+	switch s.part() {
+	case slotQueued:
+		return false // its route frees it
+	case slotDecided:
+		o.settled, o.verdict, free = true, s.verdict, true
 	}
 	if l.byKey == nil {
 		l.byKey = map[content][]*orphan{}

@@ -191,9 +191,7 @@ func (s *session) finish(cause error) (packet *legacy.ErrorPacket, why error) {
 		s.conn.Close()
 		return nil, cause
 	}
-	if errors.Is(cause, io.EOF) {
-		why = nil
-	} else {
+	if !errors.Is(cause, io.EOF) {
 		why = cause
 	}
 	decided := func() bool {

@@ -72,6 +72,25 @@ func (s *slot) decide(v verdict) {
 	session.route.ledger.settle(s, v)
 }
 
+// part takes a slot away from its session and says in which state it was: what is
+// queued is dropped, what was sent is an orphan, what is decided stays so.
+func (s *slot) part() uint32 {
+	for {
+		switch state := s.state.Load(); state {
+		case slotQueued:
+			if s.state.CompareAndSwap(slotQueued, slotDropped) {
+				return state
+			}
+		case slotSent:
+			if s.state.CompareAndSwap(slotSent, slotOrphan) {
+				return state
+			}
+		default:
+			return state
+		}
+	}
+}
+
 // slotStack is a stack to which anybody may push, and from which one goroutine
 // takes all.
 type slotStack struct{ top atomic.Pointer[slot] }
