@@ -5,9 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -38,14 +38,14 @@ func (e *Engine) openAside(ctx context.Context) (err error) {
 
 // setAside moves a message that cannot be read out of the way, and reports whether
 // it left the log that it came from.
-func (e *Engine) setAside(ctx context.Context, from string, msg jetstream.Msg, cause error) bool {
+func (e *Engine) setAside(ctx context.Context, from string, msg *nats.Msg, cause error) bool {
 	place := uint64(0)
 	if meta, err := msg.Metadata(); err == nil {
 		place = meta.Sequence.Stream
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	seq, err := e.store.put(ctx, subjectAside, msg.Data(), jetstream.WithMsgID(contentID(msg.Data())))
+	seq, err := e.store.put(ctx, subjectAside, msg.Data, jetstream.WithMsgID(contentID(msg.Data)))
 	if err != nil {
 		e.log.Warn("a chunk that cannot be read cannot be set aside either", "from", from, "sequence", place, "error", err)
 		msg.NakWithDelay(asidePause)
@@ -59,12 +59,6 @@ func (e *Engine) setAside(ctx context.Context, from string, msg jetstream.Msg, c
 // twice, and no two have the same notifications in the same state.
 func contentID(data []byte) string {
 	return fmt.Sprintf("%s%x", asideID, sha256.Sum256(data))
-}
-
-// wasAside says that a message was taken back, so that some of it may have been
-// sent before.
-func wasAside(msg jetstream.Msg) bool {
-	return strings.HasPrefix(msg.Headers().Get(jetstream.MsgIDHeader), asideID)
 }
 
 // takeBack puts what this version can read back on its queue.
@@ -102,7 +96,8 @@ func (e *Engine) takeBackFrom(ctx context.Context, seq uint64) (next uint64, err
 	if err != nil {
 		return 0, err
 	}
-	if err := e.put(ctx, q, msg.Data, jetstream.WithMsgID(contentID(msg.Data))); err != nil {
+	// The name is its own: where it was before, it may stand with another.
+	if err := e.moveAs(ctx, q, fmt.Sprintf("%s.aside-%d", c.unit, msg.Sequence), msg.Data); err != nil {
 		return 0, err
 	}
 	if err := e.aside.DeleteMsg(ctx, msg.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -76,7 +76,7 @@ func testSetAside(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := r.putLater(t.Context(), newUnit(time.Now()), 0, []byte("damaged, and due"), time.Now()); err != nil {
+	if err := r.putAt(t.Context(), laterSubject(late, nil, false), []byte("damaged, and due"), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {

@@ -75,10 +75,11 @@ func (e *Engine) NewBatch(ctx context.Context, cfg BatchConfig) (*Batch, error) 
 		return nil, err
 	}
 	key := strings.TrimPrefix(b.record.ID.String(), batchPrefix)
-	if _, err := e.control.batches.Create(ctx, key, data); err != nil {
+	revision, err := e.control.batches.Create(ctx, key, data)
+	if err != nil {
 		return nil, storeError(err)
 	}
-	e.control.takeBatch(key, data)
+	e.control.takeBatch(key, data, revision)
 	b.writer = e.newChunkWriter(ctx, chunk{path: p, unit: b.record.ID.unit(), batch: true})
 	b.writer.queue = b.queue
 	e.batches.Add(1)

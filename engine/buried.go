@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"aviso.example/apns"
@@ -27,13 +29,18 @@ func (e *Engine) openBuried(ctx context.Context) error {
 	return err
 }
 
-// DeadLetters is some of an app's dead letters: those of one chunk.
+// DeadLetters is some of an app's dead letters: those of one chunk that ended in the
+// same way.
 type DeadLetters struct {
 	// Number names them for RetryDeadLetters and DiscardDeadLetters.
 	Number uint64
 	App    string
-	// BuriedAt is when they ended.
+	// BuriedAt is when they ended: State, and what APNs had said last, if it had
+	// said anything.
 	BuriedAt time.Time
+	State    State
+	Status   int
+	Reason   apns.Reason
 	Lane     Lane
 	Batch    BatchID
 	IDs      []apns.ID
@@ -42,35 +49,68 @@ type DeadLetters struct {
 	Environment  apns.Environment
 }
 
-// DeadLetters lists what is buried after a number, oldest first, at most limit
-// groups. An empty app means all.
-func (e *Engine) DeadLetters(ctx context.Context, app string, after uint64, limit int) (list []DeadLetters, err error) {
-	err = e.eachBuried(ctx, app, after, func(seq uint64, at time.Time, _ string, c *chunk) (bool, error) {
-		d := DeadLetters{Number: seq, App: c.app, BuriedAt: at.UTC(), Lane: c.lane, Batch: c.batchID(), Environment: c.environment, DeviceTokens: c.hexTokens()}
-		for i := range c.targets {
-			d.IDs = append(d.IDs, numbered(c.unit, c.targets[i].number))
-		}
-		list = append(list, d)
-		return len(list) < limit, nil
-	})
-	return list, err
+// cause is why a notification is a dead letter.
+type cause struct {
+	state  State
+	status int
+	reason apns.Reason
 }
 
-func (e *Engine) eachBuried(ctx context.Context, app string, after uint64, each func(seq uint64, at time.Time, app string, c *chunk) (bool, error)) error {
+type buriedTarget struct {
+	target
+	cause
+}
+
+// byCause groups dead letters that have the same cause.
+func byCause(list []buriedTarget) map[cause][]target {
+	groups := map[cause][]target{}
+	for _, b := range list {
+		groups[b.cause] = append(groups[b.cause], b.target)
+	}
+	return groups
+}
+
+// Header fields of a dead letter.
+const (
+	buriedState  = "Aviso-State"
+	buriedStatus = "Aviso-Status"
+	buriedReason = "Aviso-Reason"
+)
+
+// bury writes dead letters down.
+func (e *Engine) bury(ctx context.Context, c *chunk, why cause) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	header := nats.Header{buriedState: {why.state.String()}, buriedStatus: {strconv.Itoa(why.status)}, buriedReason: {string(why.reason)}}
+	_, err := e.store.putMsg(ctx, &nats.Msg{Subject: subjectBuried + c.app, Header: header, Data: c.append(nil)})
+	return err
+}
+
+// causeOf reads what bury wrote.
+func causeOf(h nats.Header) (why cause) {
+	why.state.UnmarshalText([]byte(h.Get(buriedState))) // zero if it is not there
+	why.status, _ = strconv.Atoi(h.Get(buriedStatus))
+	why.reason = apns.Reason(h.Get(buriedReason))
+	return why
+}
+
+// DeadLetters lists what is buried after a number, oldest first, at most limit
+// groups, of an app and with one of Apple's reasons; empty means all.
+func (e *Engine) DeadLetters(ctx context.Context, app string, reason apns.Reason, after uint64, limit int) (list []DeadLetters, err error) {
 	stream, err := e.store.Stream(ctx, streamBuried)
 	if err != nil {
-		return storeError(err)
+		return nil, storeError(err)
 	}
 	subject := appSubject(subjectBuried, app)
 	if subject == "" {
-		return nil
+		return nil, nil
 	}
-	for seq := after + 1; ; {
+	for seq := after + 1; len(list) < limit; {
 		msg, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
+			break
 		} else if err != nil {
-			return storeError(err)
+			return nil, storeError(err)
 		}
 		seq = msg.Sequence + 1
 		c, err := parseChunk(msg.Data)
@@ -78,20 +118,96 @@ func (e *Engine) eachBuried(ctx context.Context, app string, after uint64, each 
 			e.log.Error("a dead letter cannot be read", "sequence", msg.Sequence, "error", err)
 			continue
 		}
-		if more, err := each(msg.Sequence, msg.Time, c.app, c); err != nil || !more {
-			return err
+		if why := causeOf(msg.Header); reason == "" || why.reason == reason {
+			list = append(list, newDeadLetters(msg.Sequence, msg.Time, why, c))
 		}
 	}
+	return list, nil
+}
+
+func newDeadLetters(number uint64, at time.Time, why cause, c *chunk) DeadLetters {
+	d := DeadLetters{
+		Number: number, App: c.app, BuriedAt: at.UTC(), State: why.state, Status: why.status, Reason: why.reason,
+		Lane: c.lane, Batch: c.batchID(), Environment: c.environment,
+	}
+	for i := range c.targets {
+		d.IDs = append(d.IDs, numbered(c.unit, c.targets[i].number))
+	}
+	d.DeviceTokens = c.hexTokens(c.allTargets())
+	return d
+}
+
+// ErrConflict: somebody else is changing the same thing at this moment, and what
+// they do is done.
+var ErrConflict = errors.New("somebody else is changing it at this moment")
+
+// claimAge is for how long whoever has begun to do something with a dead letter is
+// believed to be alive: longer than it can take, and not for ever, since a process
+// can end in the middle.
+const claimAge = 2 * time.Minute
+
+// claim makes sure that nobody else does something with a group of dead letters at
+// the same time: who wins is decided by one write. Release it if nothing was done.
+func (e *Engine) claim(ctx context.Context, number uint64) (release func(), err error) {
+	key := "letter." + strconv.FormatUint(number, 10)
+	_, err = e.control.claims.Create(ctx, key, nil)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return nil, ErrConflict
+	} else if err != nil {
+		return nil, storeError(err)
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		e.control.claims.Purge(ctx, key) // or it is forgotten after claimAge
+	}, nil
 }
 
 // RetryDeadLetters has a group of dead letters sent again, with a new lifetime
 // but not beyond an expiration of their own, and without waiting for those it
 // stood with.
+// ErrNotFound means that there is no such group any more; ErrConflict that somebody
+// else is retrying or discarding it.
 func (e *Engine) RetryDeadLetters(ctx context.Context, number uint64) error {
-	stream, c, err := e.buried(ctx, number)
+	return e.withLetter(ctx, number, func(ctx context.Context, c *chunk, why cause) error { return e.revive(ctx, number, c, why) })
+}
+
+// DiscardDeadLetters forgets a group of dead letters. Errors are those of
+// RetryDeadLetters.
+func (e *Engine) DiscardDeadLetters(ctx context.Context, number uint64) error {
+	return e.withLetter(ctx, number, func(context.Context, *chunk, cause) error { return nil })
+}
+
+// withLetter does something with a group of dead letters, which is gone then.
+func (e *Engine) withLetter(ctx context.Context, number uint64, do func(context.Context, *chunk, cause) error) error {
+	if _, _, _, err := e.letter(ctx, number); err != nil {
+		return err
+	}
+	// Once begun it goes on to its end, for which it has a time of its own.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimAge/2)
+	defer cancel()
+	release, err := e.claim(ctx, number)
 	if err != nil {
 		return err
 	}
+	err = func() error {
+		// Whoever had the claim before may have done it.
+		stream, c, why, err := e.letter(ctx, number)
+		if err != nil {
+			return err
+		}
+		if err := do(ctx, c, why); err != nil {
+			return err
+		}
+		return storeError(ignoreGone(stream.DeleteMsg(ctx, number)))
+	}()
+	release()
+	return err
+}
+
+// revive puts dead letters on their queue again. It can be repeated: whoever died in
+// the middle left a verdict that says so, a chunk on the queue, or both.
+func (e *Engine) revive(ctx context.Context, number uint64, c *chunk, why cause) error {
 	// They get a new lifetime by being scheduled for now.
 	now := time.Now()
 	for i := range c.templates {
@@ -101,58 +217,55 @@ func (e *Engine) RetryDeadLetters(ctx context.Context, number uint64) error {
 	if err != nil {
 		return err
 	}
-	// One that has been accepted since, by another copy, stays accepted.
+	// One that was sent again since, and whatever became of it, is left alone.
 	c.targets = slices.DeleteFunc(c.targets, func(t target) bool {
-		state := states[t.number].state
-		return state != Rejected && state != Expired && state != Queued
+		last, known := states[t.number]
+		return known && (last.round > t.round || last.state != Rejected && last.state != Expired && last.state != Queued)
 	})
 	if len(c.targets) == 0 {
-		return storeError(stream.DeleteMsg(ctx, number))
+		return nil
 	}
 	var w sectionWriter
-	w.begin(c, false)
+	w.begin(c, !e.store.embedded())
 	for i := range c.targets {
 		t := &c.targets[i]
-		// The verdict says that it is queued again, and in place of attempts as
-		// what it had ended.
-		last := states[t.number]
-		t.attempts, t.round = uint32(last.state), last.round
-		w.add(c, t, now, &decision{state: Queued}, "", false)
-		t.attempts, t.round = 0, last.round+1
+		last, known := states[t.number]
+		if !known {
+			last.state = why.state // its verdict is older than those that are kept
+		}
+		if last.state.Final() {
+			// The verdict says that it is queued again, and in place of attempts as
+			// what it had ended.
+			t.attempts = uint32(last.state)
+			w.add(c, t, now, &decision{state: Queued}, "", false)
+		}
+		t.attempts = 0
+		t.round++
 	}
-	if err := e.recorder.write(ctx, &w); err != nil {
-		return err
+	if w.count > 0 {
+		if err := e.recorder.write(ctx, &w); err != nil {
+			return err
+		}
 	}
 	q, err := e.returnTo(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := e.put(ctx, q, c.append(nil), jetstream.WithMsgID(fmt.Sprintf("buried.%d", number))); err != nil {
-		return err
-	}
-	return storeError(stream.DeleteMsg(ctx, number))
+	return e.moveAs(ctx, q, fmt.Sprintf("%s.letter-%d", c.unit, number), c.append(nil))
 }
 
-// DiscardDeadLetters forgets a group of dead letters.
-func (e *Engine) DiscardDeadLetters(ctx context.Context, number uint64) error {
-	stream, _, err := e.buried(ctx, number)
-	if err != nil {
-		return err
-	}
-	return storeError(stream.DeleteMsg(ctx, number))
-}
-
-func (e *Engine) buried(ctx context.Context, number uint64) (jetstream.Stream, *chunk, error) {
+// letter reads a group of dead letters.
+func (e *Engine) letter(ctx context.Context, number uint64) (jetstream.Stream, *chunk, cause, error) {
 	stream, err := e.store.Stream(ctx, streamBuried)
 	if err != nil {
-		return nil, nil, storeError(err)
+		return nil, nil, cause{}, storeError(err)
 	}
 	msg, err := stream.GetMsg(ctx, number)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil, ErrNotFound
+		return nil, nil, cause{}, ErrNotFound
 	} else if err != nil {
-		return nil, nil, storeError(err)
+		return nil, nil, cause{}, storeError(err)
 	}
 	c, err := parseChunk(msg.Data)
-	return stream, c, err
+	return stream, c, causeOf(msg.Header), err
 }

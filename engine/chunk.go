@@ -292,22 +292,31 @@ func (c *chunk) message(t *target) MessageID {
 // come long after the unit was made.
 func (c *chunk) accepted() time.Time { return time.UnixMilli(c.at) }
 
-// hexTokens writes the device tokens of all targets into one string, of which
+// allTargets are the places of all targets.
+func (c *chunk) allTargets() []int {
+	all := make([]int, len(c.targets))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// hexTokens writes the device tokens of some targets into one string, of which
 // each is a part, instead of one string each.
-func (c *chunk) hexTokens() []string {
+func (c *chunk) hexTokens(some []int) []string {
 	size := 0
-	for i := range c.targets {
+	for _, i := range some {
 		size += 2 * len(c.targets[i].token)
 	}
 	all := make([]byte, 0, size)
-	for i := range c.targets {
+	for _, i := range some {
 		all = hex.AppendEncode(all, c.targets[i].token)
 	}
 	text := string(all)
-	list := make([]string, len(c.targets))
-	for i := range c.targets {
+	list := make([]string, len(some))
+	for k, i := range some {
 		n := 2 * len(c.targets[i].token)
-		list[i], text = text[:n], text[n:]
+		list[k], text = text[:n], text[n:]
 	}
 	return list
 }

@@ -21,7 +21,7 @@ func TestClosed(t *testing.T) {
 		"Message":     func() error { _, err := e.Message(t.Context(), MessageID{apns.NewID(), 1}); return err },
 		"Verdicts":    func() error { _, err := e.Verdicts(t.Context(), Filter{}, Cursor{}, 10); return err },
 		"DeadTokens":  func() error { _, _, err := e.DeadTokens(t.Context(), "", 0, 10); return err },
-		"DeadLetters": func() error { _, err := e.DeadLetters(t.Context(), "", 0, 10); return err },
+		"DeadLetters": func() error { _, err := e.DeadLetters(t.Context(), "", "", 0, 10); return err },
 		"PauseApp":    func() error { return e.PauseApp(t.Context(), "shop", "") },
 		"PauseBatch":  func() error { return e.PauseBatch(t.Context(), BatchID(newUnit(e.began))) },
 	} {

@@ -24,10 +24,12 @@ type control struct {
 	apps    jetstream.KeyValue
 	batches jetstream.KeyValue
 	cancels jetstream.KeyValue
+	claims  jetstream.KeyValue // who is doing something that only one can
 
 	taken atomic.Uint64 // entries
 
 	mu        sync.RWMutex
+	revisions map[string]uint64 // of what is known, by bucket and key
 	pausedApp map[string]AppControl
 	batch     map[BatchID]*BatchRecord
 	cancel    map[apns.ID][]MessageID // by unit
@@ -72,26 +74,26 @@ const (
 )
 
 func (e *Engine) openControl(ctx context.Context) (*control, error) {
-	c := &control{engine: e, pausedApp: map[string]AppControl{}, batch: map[BatchID]*BatchRecord{}, cancel: map[apns.ID][]MessageID{}}
+	c := &control{engine: e, revisions: map[string]uint64{}, pausedApp: map[string]AppControl{}, batch: map[BatchID]*BatchRecord{}, cancel: map[apns.ID][]MessageID{}}
 	for _, b := range []struct {
 		name string
 		age  time.Duration
 		kv   *jetstream.KeyValue
 	}{
-		{bucketControl, 0, &c.apps}, {bucketControl + "_BATCHES", batchAge, &c.batches}, {bucketControl + "_CANCELS", cancelAge, &c.cancels},
+		{bucketControl, 0, &c.apps}, {bucketControl + "_BATCHES", batchAge, &c.batches},
+		{bucketControl + "_CANCELS", cancelAge, &c.cancels}, {bucketControl + "_CLAIMS", claimAge, &c.claims},
 	} {
-		kv, err := e.store.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: b.name, TTL: b.age, Replicas: e.store.replicas, Storage: jetstream.FileStorage})
-		if err != nil {
-			return nil, fmt.Errorf("engine: bucket %s: %w", b.name, err)
+		var err error
+		if *b.kv, err = e.store.bucket(ctx, b.name, b.age); err != nil {
+			return nil, err
 		}
-		*b.kv = kv
 	}
 	return c, nil
 }
 
 // watch follows the log until ctx is done; ready is closed when everything that
 // was there at the beginning is known.
-func (c *control) watch(ctx context.Context, kv jetstream.KeyValue, take func(key string, value []byte), ready *sync.WaitGroup) {
+func (c *control) watch(ctx context.Context, kv jetstream.KeyValue, take func(key string, value []byte, revision uint64), ready *sync.WaitGroup) {
 	first := true
 	signal := func() {
 		if first {
@@ -116,7 +118,7 @@ func (c *control) watch(ctx context.Context, kv jetstream.KeyValue, take func(ke
 			if entry.Operation() != jetstream.KeyValuePut {
 				value = nil
 			}
-			take(entry.Key(), value)
+			take(entry.Key(), value, entry.Revision())
 			c.taken.Add(1)
 			c.engine.gates.controlled()
 		}
@@ -141,17 +143,31 @@ func (c *control) start(ctx, hard context.Context) error {
 	return e.await(ctx, "what people decided", known, c.taken.Load)
 }
 
-func (c *control) takeApp(key string, value []byte) {
+// newer reports whether an entry is newer than what is known of its key. Entries come
+// from the log, and from whoever has just written one, and those of two who change
+// the same thing at once come in any order: the log's order is the one that counts.
+// c.mu is held.
+func (c *control) newer(kind, key string, revision uint64) bool {
+	if key = kind + key; revision <= c.revisions[key] {
+		return false
+	}
+	c.revisions[key] = revision
+	return true
+}
+
+func (c *control) takeApp(key string, value []byte, revision uint64) {
 	var a AppControl
 	if value != nil && json.Unmarshal(value, &a) != nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pausedApp[key] = a
+	if c.newer("app ", key, revision) {
+		c.pausedApp[key] = a
+	}
 }
 
-func (c *control) takeBatch(key string, value []byte) {
+func (c *control) takeBatch(key string, value []byte, revision uint64) {
 	id, err := ParseBatchID(batchPrefix + key)
 	if err != nil {
 		return
@@ -164,20 +180,29 @@ func (c *control) takeBatch(key string, value []byte) {
 		}
 	}
 	c.mu.Lock()
-	if b == nil {
+	switch {
+	case !c.newer("batch ", key, revision):
+	case b == nil:
 		delete(c.batch, id)
-	} else {
+		delete(c.revisions, "batch "+key) // nobody writes it any more
+	default:
 		c.batch[id] = b
 	}
 	c.mu.Unlock()
-	perSecond := 0.0
-	if b != nil {
-		perSecond = b.Rate
-	}
-	c.engine.gates.limitBatch(id, perSecond)
+	c.engine.gates.limitBatch(id)
 }
 
-func (c *control) takeCancel(key string, value []byte) {
+// rate is that of a batch; 0 means no bound.
+func (c *control) rate(id BatchID) float64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if b := c.batch[id]; b != nil {
+		return b.Rate
+	}
+	return 0
+}
+
+func (c *control) takeCancel(key string, value []byte, _ uint64) {
 	id, err := ParseMessageID(messagePrefix + key)
 	if err != nil {
 		return
@@ -257,8 +282,11 @@ func (e *Engine) PauseApp(ctx context.Context, app, note string) error {
 
 // ResumeApp is the inverse of PauseApp.
 func (e *Engine) ResumeApp(ctx context.Context, app string) error {
+	if err := e.setApp(ctx, app, AppControl{At: time.Now().UTC()}); err != nil {
+		return err
+	}
 	e.gates.release(app)
-	return e.setApp(ctx, app, AppControl{At: time.Now().UTC()})
+	return nil
 }
 
 func (e *Engine) setApp(ctx context.Context, app string, a AppControl) error {
@@ -269,10 +297,11 @@ func (e *Engine) setApp(ctx context.Context, app string, a AppControl) error {
 	if err != nil {
 		return err
 	}
-	if _, err = e.control.apps.Put(ctx, app, data); err != nil {
+	revision, err := e.control.apps.Put(ctx, app, data)
+	if err != nil {
 		return storeError(err)
 	}
-	e.control.takeApp(app, data)
+	e.control.takeApp(app, data, revision)
 	e.gates.controlled()
 	return nil
 }
@@ -290,8 +319,8 @@ func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
 	if _, err := e.control.cancels.Put(ctx, key, []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
 		return storeError(err)
 	}
-	e.control.takeCancel(key, []byte{})
-	return nil
+	e.control.takeCancel(key, []byte{}, 0)
+	return e.endCancelled(ctx, id)
 }
 
 // PauseBatch, ResumeBatch and CancelBatch do the same for a batch; PaceBatch
@@ -307,7 +336,12 @@ func (e *Engine) ResumeBatch(ctx context.Context, id BatchID) error {
 
 // CancelBatch: see PauseBatch.
 func (e *Engine) CancelBatch(ctx context.Context, id BatchID) error {
-	return e.changeBatch(ctx, id, func(b *BatchRecord) { b.Cancelled = true })
+	if err := e.changeBatch(ctx, id, func(b *BatchRecord) { b.Cancelled = true }); err != nil {
+		return err
+	}
+	e.leases.endCalledBack(id.unit())
+	e.sweeper.cancelled(id)
+	return nil
 }
 
 // PaceBatch: see PauseBatch.
@@ -354,14 +388,14 @@ func (e *Engine) changeBatch(ctx context.Context, id BatchID, change func(*Batch
 		if err != nil {
 			return err
 		}
-		_, err = e.control.batches.Update(ctx, key, data, entry.Revision())
+		revision, err := e.control.batches.Update(ctx, key, data, entry.Revision())
 		if errors.Is(err, jetstream.ErrKeyExists) && ctx.Err() == nil {
 			continue
 		}
 		if err != nil {
 			return storeError(err)
 		}
-		e.control.takeBatch(key, data)
+		e.control.takeBatch(key, data, revision)
 		e.gates.controlled()
 		return nil
 	}

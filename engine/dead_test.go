@@ -170,7 +170,7 @@ func testDeadTokensPages(t *testing.T) {
 		if list, next, err := r.DeadTokens(t.Context(), app, 0, 2); len(list) > 0 || next != 0 || err != nil {
 			t.Errorf("app %q: %v, %d, %v", app, list, next, err)
 		}
-		if list, err := r.DeadLetters(t.Context(), app, 0, 2); len(list) > 0 || err != nil {
+		if list, err := r.DeadLetters(t.Context(), app, "", 0, 2); len(list) > 0 || err != nil {
 			t.Errorf("app %q: %v, %v", app, list, err)
 		}
 	}

@@ -29,6 +29,7 @@ type Engine struct {
 	dead     *deadTokens
 	later    *later
 	aside    jetstream.Stream
+	sweeper  *sweeper
 	leases   leases
 	stats    stats
 	full     atomic.Bool
@@ -38,7 +39,8 @@ type Engine struct {
 	trouble  atomic.Pointer[error] // the last that was complained of
 	failed   chan struct{}
 	failure  error        // why, when failed is closed
-	engines  atomic.Int32 // that share the log, this one included
+	peers    *peers       // the engines that share the log; nil if there can be none
+	crashed  bool         // the one that had the folder before did not come to an orderly end
 
 	settingApps sync.Mutex
 	appsMu      sync.RWMutex
@@ -89,6 +91,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		packers: map[path]*packer{}, queues: map[queueKey]*queue{}, routes: map[path]*route{}, windows: map[path]*window{},
 	}
 	e.stats.paths = map[path]*tally{}
+	e.leases = newLeases()
+	e.sweeper = newSweeper(e)
 	e.gates = newGates(e)
 	e.recorder = &recorder{engine: e, id: apns.NewID(), wake: make(chan struct{}, 1)}
 	e.hard, e.stopHard = context.WithCancel(context.WithoutCancel(ctx))
@@ -99,6 +103,10 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	if e.store, err = openStore(ctx, cfg.Store, e.log); err != nil {
 		return nil, err
+	}
+	if e.crashed, err = e.store.begin(); err != nil {
+		e.store.close()
+		return nil, fmt.Errorf("engine: %w", err)
 	}
 	if err := e.start(ctx); err != nil {
 		e.Close(ctx)
@@ -121,7 +129,7 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	if e.dead, err = e.openDead(ctx); err != nil {
 		return err
 	}
-	if e.later, err = e.openLater(ctx); err != nil {
+	if err := e.openLater(ctx); err != nil {
 		return err
 	}
 	if err := e.openBuried(ctx); err != nil {
@@ -130,9 +138,8 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	if err := e.openAside(ctx); err != nil {
 		return err
 	}
-	e.engines.Store(1)
 	if !e.store.embedded() {
-		if err := e.openPresence(ctx); err != nil {
+		if err := e.openPeers(ctx); err != nil {
 			return err
 		}
 	}
@@ -170,6 +177,9 @@ func (e *Engine) start(ctx context.Context) (err error) {
 		return fmt.Errorf("engine: the queues cannot be read: %w", err)
 	}
 	e.sources.Go(func() { e.later.run(e.sending) })
+	e.sources.Go(func() { e.later.runHasten(e.sending) })
+	e.sources.Go(func() { e.gates.probe(e.sending) })
+	e.sources.Go(func() { e.sweeper.run(e.sending) })
 	e.sources.Go(func() { e.takeBack(e.sending) })
 	return nil
 }
@@ -259,6 +269,9 @@ func (e *Engine) close(ctx context.Context) (err error) {
 	if !endsWithin(last, e.finish) && err == nil {
 		err = errUnfinished
 	}
+	if err == nil {
+		e.store.endedWell()
+	}
 	return err
 }
 
@@ -331,7 +344,7 @@ const (
 	janitorEvery = 500 * time.Millisecond
 	// lookAroundEvery is how often space, retention and the queues of other
 	// engines are looked at.
-	lookAroundEvery = 2 * time.Second
+	lookAroundEvery = time.Second
 )
 
 // complain logs what does not work, unless it is the doing of Close or follows

@@ -85,7 +85,7 @@ func (r *rig) again(receipt *Receipt, token string) {
 	tm.first, tm.count, tm.accepted = number, 1, 1
 	parsed.number, parsed.round, parsed.attempts = number, 1, 1
 	c := chunk{path: path{"shop", environment, Normal}, unit: unit, at: time.Now().UnixMilli(), templates: []template{tm}, targets: []target{parsed}}
-	if err := r.putLater(r.t.Context(), receipt.Message.First, 1, c.append(nil), time.Now()); err != nil {
+	if err := r.putLater(r.t.Context(), &c, due{at: time.Now().Unix()}); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -177,7 +177,7 @@ func testRejected(t *testing.T) {
 	if n := r.dead.size(); n != 0 {
 		t.Errorf("BadDeviceToken put %d on the suppression list", n)
 	}
-	letters, err := r.DeadLetters(t.Context(), "", 0, 10)
+	letters, err := r.DeadLetters(t.Context(), "", "", 0, 10)
 	if err != nil || len(letters) != 1 || len(letters[0].IDs) != 1 {
 		t.Fatalf("%+v, %v", letters, err)
 	}
@@ -197,7 +197,7 @@ func testRejected(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 	}
-	if letters, err := r.DeadLetters(t.Context(), "shop", 0, 10); err != nil || len(letters) != 0 {
+	if letters, err := r.DeadLetters(t.Context(), "shop", "", 0, 10); err != nil || len(letters) != 0 {
 		t.Errorf("%+v, %v", letters, err)
 	}
 }

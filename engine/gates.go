@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,7 @@ type gates struct {
 	rates   map[string]*rate.Limiter // by app
 	batches map[BatchID]*rate.Limiter
 	changed chan struct{} // closed and replaced when anything opens or shuts
+	probing chan struct{} // has something in it when there is trouble to be probed
 }
 
 type gateKey struct {
@@ -37,6 +40,7 @@ type gateKey struct {
 
 // gate is the breaker of one credential: an app in one environment.
 type gate struct {
+	began time.Time // of the trouble
 	// troubled counts answers in a row that blame the same thing.
 	troubled int
 	blame    blame
@@ -45,6 +49,8 @@ type gate struct {
 	reason string
 	until  time.Time
 	level  int // how often in a row it was held
+	// probe is when the next notification may find out whether APNs answers again.
+	probe time.Time
 }
 
 const (
@@ -58,87 +64,199 @@ const (
 	// topicTrouble is the same for topics and environments, where each answer
 	// may be about one wrong notification only.
 	topicTrouble = 200
-	// peerHold is the first pause; it doubles up to maxHold.
-	peerHold = 2 * time.Second
-	maxHold  = 5 * time.Minute
+	// probeEvery is how often one notification of an app tries whether APNs, or the
+	// way to it, is well again: once it is, everything else goes on at once.
+	probeEvery = 700 * time.Millisecond
+	// maxHold bounds the pause before a credential is tried again that was refused.
+	maxHold = 5 * time.Minute
 )
 
 func newGates(e *Engine) *gates {
-	return &gates{engine: e, gates: map[gateKey]*gate{}, rates: map[string]*rate.Limiter{}, batches: map[BatchID]*rate.Limiter{}, changed: make(chan struct{})}
+	return &gates{
+		engine: e, gates: map[gateKey]*gate{}, rates: map[string]*rate.Limiter{}, batches: map[BatchID]*rate.Limiter{},
+		changed: make(chan struct{}), probing: make(chan struct{}, 1),
+	}
 }
 
-// wait returns when a queue may be read, or false when ctx is done.
-func (g *gates) wait(ctx context.Context, q *queue) bool {
-	for ctx.Err() == nil {
-		g.mu.Lock()
-		changed := g.changed
-		left, shut := g.shut(q)
-		g.mu.Unlock()
-		if !shut {
-			return true
-		}
-		if left == 0 {
-			left = time.Hour // or until something changes
-		}
-		t := time.NewTimer(left)
-		select {
-		case <-ctx.Done():
-		case <-changed:
-		case <-t.C:
-		}
-		t.Stop()
+// errStranger: an app is not configured here, or has no credential.
+var errStranger = errors.New("the app is not configured")
+
+// admit waits until some of n notifications of a queue may be sent, takes room for
+// them in the window, and returns how many. None without an error means that
+// something has changed and the caller should look again, or that ctx is done.
+func (g *gates) admit(ctx context.Context, q *queue, n int) (*route, int, error) {
+	g.mu.Lock()
+	changed := g.changed
+	allowed, wait, err := g.allowed(q, n)
+	g.mu.Unlock()
+	if err != nil {
+		return nil, 0, err
 	}
-	return false
+	if allowed == 0 {
+		untilChanged(ctx, wait, changed)
+		return nil, 0, nil
+	}
+	route, err := g.engine.route(q.path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if g.paced(q) && !route.keepsUp(allowed) {
+		// What waits for a connection would go all at once when there is one, and
+		// what had gathered meanwhile with it.
+		g.drain(q)
+		untilChanged(ctx, paceStep, changed)
+		return nil, 0, nil
+	}
+	if !route.window.acquire(ctx, allowed) {
+		return nil, 0, nil
+	}
+	// Much can have been decided while it waited for its turn.
+	taken := g.takeUp(q, allowed)
+	route.window.release(allowed - taken)
+	return route, taken, nil
 }
 
-// shut reports whether a queue must not be read, and for how long at least; 0
-// means until something changes. g.mu is held.
-func (g *gates) shut(q *queue) (left time.Duration, shut bool) {
-	app := g.engine.app(q.app)
-	if g.engine.control.paused(q.app) || app == nil || app.credential(q.environment) == nil || !q.batch.IsZero() && g.engine.control.batchPaused(q.batch) {
-		return 0, true
+// untilChanged waits for a time, or for a change if there is none.
+func untilChanged(ctx context.Context, wait time.Duration, changed <-chan struct{}) {
+	var after <-chan time.Time
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		after = t.C
 	}
-	held := g.gates[gateKey{q.app, q.environment}]
-	switch {
-	case held == nil || held.reason == "":
-		return 0, false
-	case held.until.IsZero():
-		return 0, true
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-after:
 	}
-	left = time.Until(held.until)
-	return left, left > 0
 }
 
-// closed reports whether a queue must not be read now.
-func (g *gates) closed(q *queue) bool {
+// paceStep is how finely a pace is kept: what is due within one goes together.
+const paceStep = 20 * time.Millisecond
+
+// allowed is how many of n may be sent now. If none, it says for how long at least,
+// 0 meaning until something changes. g.mu is held.
+func (g *gates) allowed(q *queue, n int) (now int, wait time.Duration, err error) {
+	switch g.gate(q) {
+	case shut:
+		return 0, 0, nil
+	case stranger:
+		return 0, 0, errStranger
+	case probe:
+		n = 1
+	case held:
+		return 0, g.gates[q.gateKey()].wait(), nil
+	}
+	for _, l := range g.limiters(q) {
+		if l.Limit() == 0 {
+			return 0, 0, nil // until the other engines know of this one
+		}
+		enough := max(1, min(float64(n), float64(l.Limit())*paceStep.Seconds()))
+		if tokens := l.Tokens(); tokens < enough {
+			// Rounded up, or it would be awake for the last nanosecond.
+			wait = max(wait, time.Duration((enough-tokens)/float64(l.Limit())*float64(time.Second))+time.Microsecond)
+		} else {
+			n = min(n, int(tokens))
+		}
+	}
+	if wait > 0 {
+		return 0, wait, nil
+	}
+	return n, 0, nil
+}
+
+// takeUp is allowed for somebody who has the room; what it returns has been taken
+// from the rates.
+func (g *gates) takeUp(q *queue, n int) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, shut := g.shut(q)
-	return shut
+	n, _, err := g.allowed(q, n)
+	if err != nil || n == 0 {
+		return 0
+	}
+	now := time.Now()
+	for _, l := range g.limiters(q) {
+		l.AllowN(now, n)
+	}
+	if b := g.gates[q.gateKey()]; b != nil {
+		b.probe = now.Add(probeEvery)
+	}
+	return n
 }
 
-// admit waits until n notifications of a queue may be sent by rate.
-func (g *gates) admit(ctx context.Context, q *queue, n int) error {
+// limiters are those of a queue; g.mu is held.
+func (g *gates) limiters(q *queue) (list []*rate.Limiter) {
+	if l := g.rates[q.app]; l != nil {
+		list = append(list, l)
+	}
+	if l := g.batches[q.batch]; l != nil && !q.batch.IsZero() {
+		list = append(list, l)
+	}
+	return list
+}
+
+func (g *gates) paced(q *queue) bool {
 	g.mu.Lock()
-	left, shut := g.shut(q)
-	app, batch := g.rates[q.app], g.batches[q.batch]
-	g.mu.Unlock()
-	if shut {
-		return fmt.Errorf("paused for %v", left)
-	}
-	for _, limiter := range []*rate.Limiter{app, batch} {
-		for rest := n; limiter != nil && rest > 0; {
-			part := min(rest, limiter.Burst())
-			if err := limiter.WaitN(ctx, part); err != nil {
-				return err
-			}
-			rest -= part
-		}
-	}
-	return nil
+	defer g.mu.Unlock()
+	return len(g.limiters(q)) > 0
 }
 
-// observe judges an app by what became of one notification.
+// drain empties the limiters of a queue.
+func (g *gates) drain(q *queue) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range g.limiters(q) {
+		burst := l.Burst()
+		l.SetBurst(0)
+		l.SetBurst(burst) // which is when the one before has its effect
+	}
+}
+
+// passage is what a gate says.
+type passage uint8
+
+const (
+	open     passage = iota
+	probe            // one may try whether all is well again
+	held             // by trouble of its own, for a time
+	shut             // until somebody opens it
+	stranger         // the app is not configured here
+)
+
+// gate says whether anything of a queue may be sent now; g.mu is held.
+func (g *gates) gate(q *queue) passage {
+	app := g.engine.app(q.app)
+	if app == nil || app.credential(q.environment) == nil {
+		return stranger
+	}
+	if g.engine.control.paused(q.app) || !q.batch.IsZero() && g.engine.control.batchPaused(q.batch) {
+		return shut
+	}
+	b := g.gates[q.gateKey()]
+	switch {
+	case b == nil || b.reason == "":
+		return open
+	case b.until.IsZero():
+		return shut
+	case b.wait() > 0:
+		return held
+	}
+	return probe
+}
+
+func (q *queue) gateKey() gateKey { return gateKey{q.app, q.environment} }
+
+// wait is how long a gate stays as it is.
+func (b *gate) wait() time.Duration {
+	at := b.until
+	if b.probe.After(at) {
+		at = b.probe
+	}
+	return max(0, time.Until(at))
+}
+
+// observe judges an app by what became of one notification, and notes with it
+// whether another attempt waits for the app's gate or for a time of its own.
 func (g *gates) observe(p path, d *decision) {
 	if d.blame == blameNobody && (d.state != Accepted || !g.trouble.Load()) {
 		return // it says nothing about others, or nothing new
@@ -149,16 +267,23 @@ func (g *gates) observe(p path, d *decision) {
 	b := g.gates[key]
 	if d.blame == blameNobody {
 		if b != nil {
-			delete(g.gates, key)
-			g.trouble.Store(len(g.gates) > 0)
-			g.notify()
+			g.wellAgain(key, b)
 		}
 		return
 	}
+	defer func() {
+		// An internal error can be about the one notification, which would be tried
+		// again and again if it did not wait for its own time.
+		d.waitsForGate = d.blame == blameCredential || d.blame == blamePeer && (d.status != http.StatusInternalServerError || b.level > 0)
+	}()
 	if b == nil {
-		b = &gate{}
+		b = &gate{began: time.Now(), probe: time.Now().Add(probeEvery)}
 		g.gates[key] = b
 		g.trouble.Store(true)
+		select {
+		case g.probing <- struct{}{}:
+		default:
+		}
 	}
 	if b.blame != d.blame {
 		b.blame, b.troubled = d.blame, 0
@@ -171,22 +296,50 @@ func (g *gates) observe(p path, d *decision) {
 	if b.troubled < limit || b.reason != "" && (b.until.IsZero() || time.Now().Before(b.until)) {
 		return
 	}
+	g.hold(key, b, d)
+}
+
+// hold shuts a gate; g.mu is held.
+func (g *gates) hold(key gateKey, b *gate, d *decision) {
+	log := g.engine.log.With("app", key.app, "environment", key.environment.String(), "reason", reasonOf(d))
 	b.troubled = 0
 	b.level++
 	b.reason = reasonOf(d)
 	switch d.blame {
 	case blameTopic:
 		b.until = time.Time{}
-		g.engine.log.Error("an app is paused: every answer says that topic or environment is wrong; resume it when that is put right",
-			"app", p.app, "environment", p.environment.String(), "reason", b.reason)
+		log.Error("an app is paused: every answer says that topic or environment is wrong; resume it when that is put right")
 	case blameCredential:
 		b.until = time.Now().Add(min(maxHold, configurationPause*time.Duration(b.level)))
-		g.engine.log.Error("an app is paused: its credential is refused; nothing is lost, and it is tried again from time to time",
-			"app", p.app, "environment", p.environment.String(), "reason", b.reason, "until", b.until)
+		log.Error("an app is paused: its credential is refused; nothing is lost, and it is tried again from time to time", "until", b.until)
 	default:
-		b.until = time.Now().Add(min(maxHold, peerHold<<min(b.level-1, 10)))
-		g.engine.log.Warn("an app is paused: APNs takes nothing", "app", p.app, "environment", p.environment.String(), "reason", b.reason, "until", b.until)
+		b.until = time.Now().Add(max(probeEvery, d.patience))
+		if b.level == 1 {
+			log.Warn("an app is paused: APNs takes nothing; one notification tries again about every second")
+		}
 	}
+	g.notify()
+}
+
+// wellAgain takes note that a notification was accepted; g.mu is held.
+func (g *gates) wellAgain(key gateKey, b *gate) {
+	if b.level == 0 && time.Since(b.began) < probeEvery {
+		// One answer among others was bad: what it was about waits for its time.
+		delete(g.gates, key)
+		g.trouble.Store(len(g.gates) > 0)
+		return
+	}
+	if b.level > 0 && b.blame == blamePeer {
+		g.engine.log.Info("APNs answers again", "app", key.app, "environment", key.environment.String())
+	}
+	g.free(key)
+}
+
+// free opens a gate: what waited for it goes on at once. g.mu is held.
+func (g *gates) free(key gateKey) {
+	delete(g.gates, key)
+	g.trouble.Store(len(g.gates) > 0)
+	g.engine.later.hasten(key)
 	g.notify()
 }
 
@@ -202,6 +355,34 @@ func reasonOf(d *decision) string {
 	return "no answer"
 }
 
+// probe lets one notification of each app in trouble try again about every second,
+// while nobody else does: of those that wait at the gate, or of those that were put
+// back.
+func (g *gates) probe(ctx context.Context) {
+	for ctx.Err() == nil {
+		if !g.trouble.Load() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-g.probing:
+			}
+		}
+		pause(ctx, probeEvery)
+		now := time.Now()
+		var due []gateKey
+		g.mu.Lock()
+		for key, b := range g.gates {
+			if b.blame == blamePeer && !now.Before(b.until) && !now.Before(b.probe) && !g.engine.control.paused(key.app) {
+				due = append(due, key)
+			}
+		}
+		g.mu.Unlock()
+		for _, key := range due {
+			g.engine.later.try(ctx, key)
+		}
+	}
+}
+
 // notify wakes all who wait; g.mu is held.
 func (g *gates) notify() {
 	close(g.changed)
@@ -213,31 +394,41 @@ func (g *gates) notify() {
 func (g *gates) reset(apps map[string]*appState, generation uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for id, a := range apps {
+		if a.generation == generation {
+			g.free(gateKey{id, apns.Production})
+			g.free(gateKey{id, apns.Sandbox})
+		}
+	}
 	for key := range g.gates {
-		if a := apps[key.app]; a == nil || a.generation == generation {
+		if apps[key.app] == nil {
 			delete(g.gates, key)
 		}
 	}
-	for id, a := range apps {
-		g.limit(id, g.share(a.Rate))
-	}
+	g.setRates(apps)
 	g.notify()
 }
 
-// share is this engine's part of a rate that all engines have together.
-func (g *gates) share(perSecond float64) float64 {
-	return perSecond / float64(max(1, g.engine.engines.Load()))
+// setRates takes over the rates of apps; g.mu is held.
+func (g *gates) setRates(apps map[string]*appState) {
+	for id, a := range apps {
+		if l := g.limiter(g.rates[id], a.Rate); l != nil {
+			g.rates[id] = l
+		} else {
+			delete(g.rates, id)
+		}
+	}
 }
 
-// limit sets the rate of an app; g.mu is held.
-func (g *gates) limit(app string, perSecond float64) { g.rates[app] = limiter(g.rates[app], perSecond) }
-
-// limiter keeps its state when the rate changes. A burst is a fifth of a second.
-func limiter(old *rate.Limiter, perSecond float64) *rate.Limiter {
+// limiter keeps its state when the rate changes. The burst is a twentieth of a
+// second: with as much that may wait for a connection, no second has more than the
+// rate and a tenth.
+func (g *gates) limiter(old *rate.Limiter, perSecond float64) *rate.Limiter {
 	if perSecond <= 0 {
 		return nil
 	}
-	burst := max(1, int(perSecond/5))
+	perSecond *= g.engine.share()
+	burst := max(1, int(perSecond/paceShare))
 	if old == nil {
 		return rate.NewLimiter(rate.Limit(perSecond), burst)
 	}
@@ -245,6 +436,9 @@ func limiter(old *rate.Limiter, perSecond float64) *rate.Limiter {
 	old.SetBurst(burst)
 	return old
 }
+
+// paceShare is the part of a second whose notifications may go at once.
+const paceShare = 20
 
 // controlled takes over what a person changed.
 func (g *gates) controlled() {
@@ -261,19 +455,18 @@ func (g *gates) shared() {
 	rates := g.engine.control.rates()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for id, a := range apps {
-		g.limit(id, g.share(a.Rate))
-	}
+	g.setRates(apps)
 	for id, perSecond := range rates {
-		g.batches[id] = limiter(g.batches[id], g.share(perSecond))
+		g.batches[id] = g.limiter(g.batches[id], perSecond)
 	}
+	g.notify()
 }
 
-// limitBatch sets the rate of a batch.
-func (g *gates) limitBatch(b BatchID, perSecond float64) {
+// limitBatch takes over the rate of a batch.
+func (g *gates) limitBatch(b BatchID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l := limiter(g.batches[b], g.share(perSecond)); l != nil {
+	if l := g.limiter(g.batches[b], g.engine.control.rate(b)); l != nil {
 		g.batches[b] = l
 	} else {
 		delete(g.batches, b)
@@ -284,12 +477,9 @@ func (g *gates) limitBatch(b BatchID, perSecond float64) {
 func (g *gates) release(app string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for key := range g.gates {
-		if key.app == app {
-			delete(g.gates, key)
-		}
+	for _, environment := range []apns.Environment{apns.Production, apns.Sandbox} {
+		g.free(gateKey{app, environment})
 	}
-	g.notify()
 }
 
 // Hold says that an app pauses by itself, and why.
@@ -305,9 +495,15 @@ func (g *gates) holds(app string) (list []Hold) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, environment := range []apns.Environment{apns.Production, apns.Sandbox} {
-		if b := g.gates[gateKey{app, environment}]; b != nil && b.reason != "" && (b.until.IsZero() || time.Now().Before(b.until)) {
-			list = append(list, Hold{environment, b.reason, b.until})
+		b := g.gates[gateKey{app, environment}]
+		if b == nil || b.reason == "" {
+			continue
 		}
+		h := Hold{environment, b.reason, b.until}
+		if b.blame == blamePeer && b.probe.After(b.until) {
+			h.Until = b.probe
+		}
+		list = append(list, h)
 	}
 	return list
 }

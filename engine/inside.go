@@ -33,7 +33,7 @@ type inside struct {
 	turn    context.Context // done when there is no answer to what was asked in it
 	endTurn context.CancelFunc
 
-	asking *probe // the janitor's
+	asking *question // the janitor's
 }
 
 var (
@@ -156,8 +156,8 @@ func (in *inside) InProcessConn() (net.Conn, error) {
 	return s.InProcessConn()
 }
 
-// probe is a question to a server how it is.
-type probe struct {
+// question is one to a server how it is.
+type question struct {
 	began time.Time
 	ended chan struct{}
 	err   error
@@ -172,7 +172,7 @@ func (in *inside) stuck() error {
 	}
 	p := in.asking
 	if p == nil {
-		p = &probe{began: time.Now(), ended: make(chan struct{})}
+		p = &question{began: time.Now(), ended: make(chan struct{})}
 		in.asking = p
 		go func() {
 			p.err = health(s)

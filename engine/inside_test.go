@@ -22,7 +22,7 @@ func testStandstill(t *testing.T) {
 	if err := in.stuck(); err != nil {
 		t.Errorf("a good one: %v", err)
 	}
-	in.asking = &probe{began: time.Now(), ended: make(chan struct{})}
+	in.asking = &question{began: time.Now(), ended: make(chan struct{})}
 	if err := in.stuck(); !errors.Is(err, errSlow) {
 		t.Errorf("at first: %v", err)
 	}

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"aviso.example/apns"
 )
 
@@ -396,14 +394,17 @@ func (w *chunkWriter) flush() {
 		return
 	}
 	data, count, sendAt := w.chunk.append(nil), len(w.chunk.targets), w.sendAt
-	first := numbered(w.chunk.unit, w.chunk.targets[0].number)
+	subject := ""
+	if sendAt != 0 {
+		subject = laterSubject(&w.chunk, data, false)
+	}
 	w.chunk.templates, w.chunk.targets, w.size, w.at = w.chunk.templates[:0], w.chunk.targets[:0], 0, nil
 	w.slots <- struct{}{}
 	w.chunks++
 	chunks := w.chunks
 	w.writes.Go(func() {
 		defer func() { <-w.slots }()
-		err := w.write(data, first, sendAt, chunks)
+		err := w.write(data, subject, sendAt, chunks)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if err == nil {
@@ -414,7 +415,7 @@ func (w *chunkWriter) flush() {
 	})
 }
 
-func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64, chunks int) error {
+func (w *chunkWriter) write(data []byte, later string, sendAt int64, chunks int) error {
 	ctx, leave := untilEither(w.ctx, w.engine.hard)
 	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -425,7 +426,7 @@ func (w *chunkWriter) write(data []byte, first apns.ID, sendAt int64, chunks int
 		}
 	}
 	if sendAt != 0 {
-		return w.engine.putLater(ctx, first, 0, data, time.UnixMilli(sendAt))
+		return w.engine.putAt(ctx, later, data, time.UnixMilli(sendAt))
 	}
 	get := w.queue
 	if get == nil {
@@ -452,18 +453,6 @@ func (w *chunkWriter) close() error {
 	w.flush()
 	w.writes.Wait()
 	return w.err
-}
-
-// putLater writes a chunk that is due at a time. Its subject is unique, so that
-// the log keeps it until it fires: the unit, and the number and the round of the
-// first notification.
-func (e *Engine) putLater(ctx context.Context, first apns.ID, round uint32, data []byte, due time.Time) error {
-	// The log's clock counts whole seconds and cuts off the rest.
-	due = due.Add(time.Second - time.Nanosecond).Truncate(time.Second)
-	unit, number := split(first)
-	_, err := e.store.put(ctx, fmt.Sprintf("%s%s.%d.%d", subjectLater, unit, number, round), data,
-		jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(subjectDue))
-	return err
 }
 
 // intakeOpen keeps Close waiting until Done, or says that the engine is closing.

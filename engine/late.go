@@ -79,7 +79,7 @@ type standing struct {
 func (s *standing) take(v *rawVerdict) (late bool) {
 	revives := v.state == Queued && State(v.attempts).Final()
 	switch {
-	case s.state.Final() && !revives, // it has ended
+	case s.state.Final() && (!revives || v.round < s.round), // it has ended, or has been revived and ended again
 		s.state != 0 && !s.state.Final() && revives, // it was revived by somebody else already
 		s.revived && v.round <= s.round && !revives: // of the life before
 		return true

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"aviso.example/apns"
@@ -17,86 +21,108 @@ import (
 // log itself keeps the time and puts them on subjectDue, from where they are
 // moved to the queue they belong to.
 type later struct {
-	engine   *Engine
-	stream   jetstream.Stream
-	consumer jetstream.Consumer
+	engine *Engine
+	stream jetstream.Stream
+
+	mu      sync.Mutex
+	opened  map[gateKey]bool // gates that opened; what waited for them is to be moved
+	opening chan struct{}    // has something in it when opened has
 }
 
-func (e *Engine) openLater(ctx context.Context) (*later, error) {
-	l := &later{engine: e}
-	var err error
-	l.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
+func (e *Engine) openLater(ctx context.Context) (err error) {
+	l := &later{engine: e, opened: map[gateKey]bool{}, opening: make(chan struct{}, 1)}
+	if l.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
 		Name: streamLater, Subjects: []string{subjectLater + ">", subjectDue},
 		Retention: jetstream.WorkQueuePolicy, AllowMsgSchedules: true, AllowDirect: true,
-	})
-	if err != nil {
-		return nil, err
+	}); err != nil {
+		return err
 	}
-	l.consumer, err = l.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: consumerName, FilterSubject: subjectDue, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: e.cfg.Lease, MaxAckPending: maxAckPending, MaxDeliver: -1,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("engine: %w", err)
+	if _, err = e.openConsumer(ctx, e.store, l.stream, subjectDue); err != nil {
+		return fmt.Errorf("engine: %w", err)
 	}
-	return l, nil
+	e.later = l
+	return nil
+}
+
+// A chunk's subject on this log says what can be known without reading it, and is
+// its own: the log keeps one message of each until it is due.
+//
+//	aviso.later.APP.ENVIRONMENT.time.UNIT.NUMBER.ROUND.COUNT.SUM
+//
+// In place of "time" stands "gate" for what goes on earlier when the app's gate
+// opens. Number and round are those of the first notification; the sum is of all of
+// it, since what is left of a chunk after a crash can begin with the same one.
+const (
+	forTime = "time"
+	forGate = "gate"
+)
+
+func laterSubject(c *chunk, data []byte, gate bool) string {
+	kind := forTime
+	if gate {
+		kind = forGate
+	}
+	t := &c.targets[0]
+	return fmt.Sprintf("%s%s.%s.%s.%s.%d.%d.%d.%08x", subjectLater, c.app, c.environment, kind, c.unit, t.number, t.round, len(c.targets), crc32.Checksum(data, castagnoli))
+}
+
+// laterOf selects the subjects of a unit, in a round or in all of them.
+func laterOf(unit apns.ID, round string) string {
+	return fmt.Sprintf("%s*.*.*.%s.*.%s.*.*", subjectLater, unit, round)
+}
+
+// putLater writes a chunk that is due later.
+func (e *Engine) putLater(ctx context.Context, c *chunk, when due) error {
+	data := c.append(nil)
+	return e.putAt(ctx, laterSubject(c, data, when.forGate), data, time.Unix(when.at, 0))
+}
+
+// putAt writes a chunk under a subject of its own.
+func (e *Engine) putAt(ctx context.Context, subject string, data []byte, at time.Time) error {
+	// The log's clock counts whole seconds and cuts off the rest.
+	at = at.Add(time.Second - time.Nanosecond).Truncate(time.Second)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	_, err := e.store.put(ctx, subject, data, jetstream.WithScheduleAt(at), jetstream.WithScheduleTarget(subjectDue))
+	return err
 }
 
 // run moves what is due until ctx is done.
 func (l *later) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		turn, leave := l.engine.store.wait(ctx)
-		fetch, cancel := context.WithTimeout(turn, fetchWait)
-		batch, err := l.consumer.Fetch(fetchChunks, jetstream.FetchContext(fetch))
-		if err == nil {
-			for msg := range batch.Messages() {
-				if err := l.move(ctx, msg); err != nil {
-					l.engine.complain(ctx, "what is due cannot be queued", err)
-					msg.NakWithDelay(troublePause)
-				}
-			}
-			err = batch.Error()
+	l.engine.read(ctx, streamLater, func(msg *nats.Msg) {
+		if err := l.due(ctx, msg); err != nil {
+			l.engine.complain(ctx, "what is due cannot be queued", err)
+			msg.NakWithDelay(troublePause)
 		}
-		cancel()
-		leave()
-		if err = ignoreEnd(err); err != nil {
-			l.engine.complain(ctx, "what is due cannot be read", err)
-			pause(ctx, troublePause)
-		}
-	}
+	})
 }
 
-// move puts a chunk that is due onto its queue. If the process ends before the
-// acknowledgement it does so again; the log recognises the second copy by its
-// id, for two minutes, and after that verdicts tell.
-func (l *later) move(ctx context.Context, msg jetstream.Msg) error {
-	c, err := parseChunk(msg.Data())
+// due puts a chunk that is due onto its queue. If the process ends before the
+// acknowledgement it does so again; see Engine.move.
+func (l *later) due(ctx context.Context, msg *nats.Msg) error {
+	c, err := parseChunk(msg.Data)
 	if err != nil {
 		l.engine.setAside(ctx, streamLater, msg, err)
 		return nil
 	}
-	q, err := l.engine.returnTo(ctx, c)
-	if err != nil {
-		return err
-	}
-	meta, err := msg.Metadata()
-	if err != nil {
-		return err
-	}
-	// The place on this log names the copy. The notifications in it do not: one
-	// that was not even sent can come by here twice within the two minutes, and
-	// would be taken for its own copy.
-	id := fmt.Sprintf("later.%d", meta.Sequence.Stream)
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	if err := l.engine.put(ctx, q, msg.Data(), jetstream.WithMsgID(id)); err != nil {
+	if err := l.engine.giveTo(ctx, c); err != nil {
 		return err
 	}
 	return msg.Ack()
 }
 
-// returnTo is the queue for a chunk that had left it: the batch's own if it still
+// giveTo moves a chunk to the queue that it belongs to: the batch's own if it still
 // has one.
+func (e *Engine) giveTo(ctx context.Context, c *chunk) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	q, err := e.returnTo(ctx, c)
+	if err != nil {
+		return err
+	}
+	return e.move(ctx, q, c)
+}
+
 func (e *Engine) returnTo(ctx context.Context, c *chunk) (*queue, error) {
 	if id := c.batchID(); !id.IsZero() {
 		if q := e.knownQueue(c.path, id); q != nil {
@@ -106,33 +132,143 @@ func (e *Engine) returnTo(ctx context.Context, c *chunk) (*queue, error) {
 	return e.queueFor(ctx, c.path, BatchID{})
 }
 
+// hasten has everything that waits for a gate go on now. It does not block.
+func (l *later) hasten(key gateKey) {
+	if l == nil {
+		return // the engine has not begun, and nothing waits
+	}
+	l.mu.Lock()
+	l.opened[key] = true
+	l.mu.Unlock()
+	select {
+	case l.opening <- struct{}{}:
+	default:
+	}
+}
+
+// runHasten does what hasten asks for until ctx is done.
+func (l *later) runHasten(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.opening:
+		}
+		l.mu.Lock()
+		keys := l.opened
+		l.opened = map[gateKey]bool{}
+		l.mu.Unlock()
+		for key := range keys {
+			if err := l.early(ctx, key, 0); err != nil && ctx.Err() == nil {
+				l.engine.complain(ctx, "what waited for APNs cannot be queued", err)
+				pause(ctx, troublePause)
+				l.hasten(key)
+			}
+		}
+	}
+}
+
+// try has one chunk go on that waits for a gate, unless something waits at the gate
+// itself: that tries.
+func (l *later) try(ctx context.Context, key gateKey) {
+	for _, held := range l.engine.leases.all() {
+		if held.queue != nil && held.queue.gateKey() == key && held.count(waiting) > 0 {
+			return
+		}
+	}
+	if err := l.early(ctx, key, 1); err != nil {
+		l.engine.complain(ctx, "what waits for APNs cannot be tried", err)
+	}
+}
+
+// early moves chunks that wait for a gate before they are due, at most so many or,
+// with 0, all.
+func (l *later) early(ctx context.Context, key gateKey, most int) error {
+	subjects, err := l.subjects(ctx, fmt.Sprintf("%s%s.%s.%s.>", subjectLater, key.app, key.environment, forGate))
+	if err != nil {
+		return err
+	}
+	for i, subject := range subjects {
+		if most > 0 && i == most {
+			break
+		}
+		msg, c, err := l.at(ctx, subject)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			continue
+		}
+		if err := l.engine.giveTo(ctx, c); err != nil {
+			return err
+		}
+		if err := l.remove(ctx, msg.Sequence); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// subjects lists what is there, the oldest units first.
+func (l *later) subjects(ctx context.Context, filter string) ([]string, error) {
+	info, err := l.stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, storeError(err)
+	}
+	list := make([]string, 0, len(info.State.Subjects))
+	for s := range info.State.Subjects {
+		list = append(list, s)
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// at reads what is under a subject; no chunk if it has just become due, or cannot be
+// read, which is told when it is due.
+func (l *later) at(ctx context.Context, subject string) (*jetstream.RawStreamMsg, *chunk, error) {
+	msg, err := l.stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil, nil
+	} else if err != nil {
+		return nil, nil, storeError(err)
+	}
+	c, err := parseChunk(msg.Data)
+	if err != nil {
+		return nil, nil, nil
+	}
+	return msg, c, nil
+}
+
+// remove takes a chunk off, if it has not become due.
+func (l *later) remove(ctx context.Context, seq uint64) error {
+	return storeError(ignoreGone(l.stream.DeleteMsg(ctx, seq)))
+}
+
 // waiting returns a scheduled chunk of a unit, of those that can hold the
 // notifications from first to last, or nil. Retries are told by their verdicts and
 // not looked for here.
 func (l *later) waiting(ctx context.Context, unit apns.ID, first, last uint32, has func(*chunk) bool) (*chunk, error) {
-	info, err := l.stream.Info(ctx, jetstream.WithSubjectFilter(subjectLater+unit.String()+".*.0"))
+	subjects, err := l.subjects(ctx, laterOf(unit, "0"))
 	if err != nil {
-		return nil, storeError(err)
+		return nil, err
 	}
-	var begins []uint64
-	for s := range info.State.Subjects {
-		parts := strings.Split(strings.TrimPrefix(s, subjectLater), ".")
-		if begin, err := strconv.ParseUint(parts[1], 10, 32); err == nil && begin <= uint64(last) {
-			begins = append(begins, begin)
+	type place struct {
+		subject string
+		begin   uint64
+	}
+	var places []place
+	for _, s := range subjects {
+		parts := strings.Split(s, ".")
+		if begin, err := strconv.ParseUint(parts[len(parts)-4], 10, 32); err == nil && begin <= uint64(last) {
+			places = append(places, place{s, begin})
 		}
 	}
-	slices.Sort(begins)
-	for i, begin := range begins {
-		if i+1 < len(begins) && begins[i+1] <= uint64(first) {
+	slices.SortFunc(places, func(a, b place) int { return int(int64(a.begin) - int64(b.begin)) })
+	for i, p := range places {
+		if i+1 < len(places) && places[i+1].begin <= uint64(first) {
 			continue // it ends before them
 		}
-		msg, err := l.stream.GetLastMsgForSubject(ctx, fmt.Sprintf("%s%s.%d.0", subjectLater, unit, begin))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // it has just become due
-		} else if err != nil {
-			return nil, storeError(err)
-		}
-		if c, err := parseChunk(msg.Data); err != nil || has(c) {
+		if _, c, err := l.at(ctx, p.subject); err != nil || c != nil && has(c) {
 			return c, err
 		}
 	}
@@ -142,9 +278,9 @@ func (l *later) waiting(ctx context.Context, unit apns.ID, first, last uint32, h
 // maxDue bounds the search among what has just become due.
 const maxDue = 1024
 
-// due looks through the chunks that have become due and are not on their queue
+// becameDue looks through the chunks that have become due and are not on their queue
 // yet.
-func (l *later) due(ctx context.Context, has func(*chunk) bool) (*chunk, error) {
+func (l *later) becameDue(ctx context.Context, has func(*chunk) bool) (*chunk, error) {
 	seq := uint64(1)
 	for range maxDue {
 		msg, err := l.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subjectDue))

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"aviso.example/apns"
 	"aviso.example/apnstest"
@@ -12,37 +12,37 @@ import (
 
 // A chunk does not come again before what was decided about a part of it is
 // written: whoever got it then would decide about that part too.
-func TestGiveBackAfterVerdicts(t *testing.T) { virtually(t, testGiveBackAfterVerdicts) }
+func TestComesAgainAfterVerdicts(t *testing.T) { virtually(t, testComesAgainAfterVerdicts) }
 
-func testGiveBackAfterVerdicts(t *testing.T) {
+func testComesAgainAfterVerdicts(t *testing.T) {
 	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
-	if err := r.PauseApp(t.Context(), "shop", ""); err != nil {
-		t.Fatal(err)
-	}
-	receipt := r.submit(hello(), devices(0, 2)...)
 	q, err := r.queueFor(t.Context(), path{"shop", apns.Sandbox, Normal}, BatchID{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := func() jetstream.Msg {
+	q.cancel() // the test reads it, and nobody else
+	receipt := r.submit(hello(), devices(0, 2)...)
+	p, err := r.store.puller(q.name, consumerName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	next := func() *nats.Msg {
 		t.Helper()
-		msg, err := q.consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+		msg, err := p.next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return msg
 	}
 	msg := next()
-	meta, err := msg.Metadata()
+	c, err := parseChunk(msg.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := parseChunk(msg.Data())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &lease{engine: r.Engine, queue: q, chunk: c, done: make([]bool, 2), seq: meta.Sequence.Stream, number: 1, msg: msg}
+	l := r.newLease(c)
+	l.queue, l.seq, l.number, l.msg = q, 1, 1, msg
 	l.section.begin(c, false)
 	l.renewed(time.Now())
 	if !r.leases.add(l) {
@@ -50,10 +50,9 @@ func testGiveBackAfterVerdicts(t *testing.T) {
 	}
 	q.leased.Add(1)
 	l.mu.Lock()
-	l.open = 2
 	l.decided(0, &c.targets[0], time.Now(), &decision{state: Cancelled, detail: "by a test"}, "", false)
 	l.mu.Unlock()
-	l.giveBack(0)
+	l.letGo(0)
 
 	msg = next()
 	known, err := r.ledger.settled(t.Context(), c)
@@ -66,13 +65,30 @@ func testGiveBackAfterVerdicts(t *testing.T) {
 	if n := r.leases.count(); n != 0 {
 		t.Errorf("%d leases", n)
 	}
-	if err := msg.Nak(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.ResumeApp(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	r.take(t.Context(), q, msg)
 	if s := r.wait(receipt.Message); s.States[Cancelled] != 1 || s.States[Accepted] != 1 {
 		t.Errorf("%v", s.States)
+	}
+}
+
+// Two copies of a notification are not both under way: one waits until what becomes
+// of the other is on the disk, which is later than when it is decided.
+func TestOverlapUntilSaved(t *testing.T) {
+	e := &Engine{leases: newLeases()}
+	c := &chunk{unit: newUnit(time.Now()), templates: []template{{}}, targets: []target{{number: 1}, {number: 2}}}
+	one, other := e.newLease(c), e.newLease(&chunk{unit: c.unit, templates: c.templates, targets: []target{{number: 2, round: 1}}})
+	for _, l := range []*lease{one, other} {
+		if !e.leases.add(l) {
+			t.Fatal("it is there")
+		}
+	}
+	for _, test := range []struct {
+		status  status
+		overlap bool
+	}{{waiting, true}, {handed, true}, {handed | announced, true}, {decided, true}, {decided | announced, true}, {saved, false}, {saved | announced, false}} {
+		one.status[1] = test.status
+		if got := e.leases.overlap(other); got != test.overlap {
+			t.Errorf("while the other copy has status %x: overlap %v", test.status, got)
+		}
 	}
 }

@@ -2,8 +2,9 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,49 +20,172 @@ const (
 	absentAfter = 3 * presentEvery
 )
 
-// openPresence begins to count the engines that share a cluster, among which
-// rates are divided. Work needs no dividing: who has room takes the next chunk.
-func (e *Engine) openPresence(ctx context.Context) error {
-	kv, err := e.store.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: streamPrefix + "ENGINES", TTL: absentAfter, Replicas: e.store.replicas, Storage: jetstream.FileStorage,
-	})
+// peers are the engines that share a cluster, among which rates are divided. Work
+// needs no dividing: who has room takes the next chunk.
+//
+// Each says by how many it divides. One that has just come takes its part when all
+// others have said that they divide by as many: until then they send as fast as all
+// are allowed to. One that has not been heard for so long that the others count it
+// no more takes none either.
+type peers struct {
+	engine *Engine
+	kv     jetstream.KeyValue
+	name   string
+
+	mu      sync.Mutex
+	others  map[string]peer
+	said    int       // by how many this engine says that it divides
+	heardAt time.Time // when it last said so, and the log has it
+	divisor int       // 0: it has no part
+	known   bool      // who was there at the beginning
+}
+
+type peer struct {
+	divisor int
+	at      time.Time
+}
+
+func (e *Engine) openPeers(ctx context.Context) error {
+	kv, err := e.store.bucket(ctx, streamPrefix+"ENGINES", absentAfter)
 	if err != nil {
+		return err
+	}
+	p := &peers{engine: e, kv: kv, name: apns.NewID().String(), others: map[string]peer{}, said: 1}
+	e.peers = p
+	if err := p.present(ctx); err != nil {
 		return fmt.Errorf("engine: the list of engines: %w", err)
 	}
-	name := apns.NewID().String()
-	if err := e.present(ctx, kv, name); err != nil {
-		return fmt.Errorf("engine: the list of engines: %w", err)
-	}
-	e.background.Go(func() {
-		tick := time.NewTicker(presentEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-e.hard.Done():
-				return
-			case <-tick.C:
-			}
-			if err := e.present(e.hard, kv, name); err != nil && e.hard.Err() == nil {
-				e.log.Warn("the other engines cannot be counted", "error", err)
-			}
-		}
-	})
+	e.background.Go(func() { p.watch(e.hard) })
+	e.background.Go(func() { p.run(e.hard) })
 	return nil
 }
 
-// present says that this engine is there, and counts who is.
-func (e *Engine) present(ctx context.Context, kv jetstream.KeyValue, name string) error {
+// share is this engine's part of a rate that all engines have together.
+func (e *Engine) share() float64 {
+	if e.peers == nil {
+		return 1
+	}
+	e.peers.mu.Lock()
+	defer e.peers.mu.Unlock()
+	if e.peers.divisor == 0 {
+		return 0
+	}
+	return 1 / float64(e.peers.divisor)
+}
+
+// run says that this engine is there until ctx is done, and then that it is not.
+func (p *peers) run(ctx context.Context) {
+	tick := time.NewTicker(presentEvery / 5)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			p.kv.Delete(last, p.name) // or it is missed after absentAfter
+			return
+		case <-tick.C:
+		}
+		p.mu.Lock()
+		due := time.Since(p.heardAt) >= presentEvery
+		p.mu.Unlock()
+		if due {
+			if err := p.present(ctx); err != nil && ctx.Err() == nil {
+				p.engine.log.Warn("the other engines cannot be told that this one is there", "error", discreet(p.engine.cfg.Store.URLs, err))
+			}
+		}
+		p.divide(ctx)
+	}
+}
+
+// present says that this engine is there, and by how many it divides.
+func (p *peers) present(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, presentEvery)
 	defer cancel()
-	if _, err := kv.PutString(ctx, name, ""); err != nil {
+	p.mu.Lock()
+	said, at := p.said, time.Now()
+	p.mu.Unlock()
+	if _, err := p.kv.PutString(ctx, p.name, strconv.Itoa(said)); err != nil {
 		return err
 	}
-	keys, err := kv.Keys(ctx)
-	if err != nil && !errors.Is(err, jetstream.ErrNoKeysFound) {
-		return err
-	}
-	if n := int32(max(1, len(keys))); n != e.engines.Swap(n) {
-		e.gates.shared()
-	}
+	p.mu.Lock()
+	p.heardAt = at
+	p.mu.Unlock()
 	return nil
+}
+
+// watch follows what the others say.
+func (p *peers) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		w, err := p.kv.WatchAll(ctx)
+		if err != nil {
+			p.engine.complain(ctx, "the other engines cannot be counted", err)
+			pause(ctx, troublePause)
+			continue
+		}
+		for entry := range w.Updates() {
+			if entry == nil {
+				p.mu.Lock()
+				p.known = true
+				p.mu.Unlock()
+			} else if entry.Key() != p.name {
+				p.hear(entry)
+			}
+			p.divide(ctx)
+		}
+		w.Stop()
+	}
+}
+
+func (p *peers) hear(entry jetstream.KeyValueEntry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if entry.Operation() != jetstream.KeyValuePut {
+		delete(p.others, entry.Key())
+		return
+	}
+	n, err := strconv.Atoi(string(entry.Value()))
+	if err != nil {
+		n = 1 // it says nothing that is known here, and may send as fast as it likes
+	}
+	p.others[entry.Key()] = peer{n, time.Now()}
+}
+
+// divide works out this engine's part anew, and says so if it has become less.
+func (p *peers) divide(ctx context.Context) {
+	now := time.Now()
+	p.mu.Lock()
+	if !p.known {
+		p.mu.Unlock()
+		return
+	}
+	count, agreed := 1, true
+	for name, other := range p.others {
+		if now.Sub(other.at) > absentAfter {
+			delete(p.others, name)
+			continue
+		}
+		count++
+	}
+	for _, other := range p.others {
+		agreed = agreed && other.divisor >= count
+	}
+	before, told := p.divisor, p.said
+	p.said = count
+	switch {
+	case now.Sub(p.heardAt) > absentAfter:
+		p.divisor = 0 // the others do not count on it
+	case agreed, p.divisor != 0 && count >= p.divisor:
+		p.divisor = count
+	}
+	changed := p.divisor != before
+	p.mu.Unlock()
+	if changed {
+		p.engine.gates.shared()
+	}
+	if told != count {
+		if err := p.present(ctx); err != nil {
+			p.engine.complain(ctx, "the other engines cannot be told of this one's part", err)
+		}
+	}
 }

@@ -139,7 +139,7 @@ func (e *Engine) findChunk(ctx context.Context, unit apns.ID, first, last uint32
 	if c, err := e.later.waiting(ctx, unit, first, last, has); err != nil || c != nil {
 		return c, err
 	}
-	if c, err := e.later.due(ctx, has); err != nil || c != nil {
+	if c, err := e.later.becameDue(ctx, has); err != nil || c != nil {
 		return c, err
 	}
 	for _, l := range e.leases.all() {
@@ -151,7 +151,7 @@ func (e *Engine) findChunk(ctx context.Context, unit apns.ID, first, last uint32
 		if !q.batch.IsZero() && q.batch != BatchID(unit) {
 			continue
 		}
-		c, err := q.find(ctx, madeAt(unit), has)
+		c, err := q.find(ctx, unit, e.writtenThrough(unit), has)
 		if err != nil || c != nil {
 			return c, err
 		}
@@ -162,16 +162,38 @@ func (e *Engine) findChunk(ctx context.Context, unit apns.ID, first, last uint32
 const (
 	// writtenWithin is how long after a unit was made its chunks are on the log.
 	writtenWithin = storeTimeout
-	// maxLooked bounds how many chunks are looked at for one notification.
-	maxLooked = 4096
 )
 
-// find reads a queue from a time on until it has what is looked for. Messages on
-// a log are in the order of time, so the beginning is found by halves.
-func (q *queue) find(ctx context.Context, made time.Time, has func(*chunk) bool) (*chunk, error) {
-	info, err := q.stream.Info(ctx)
+// find reads a queue until it has what is looked for.
+func (q *queue) find(ctx context.Context, unit apns.ID, through time.Time, has func(*chunk) bool) (found *chunk, err error) {
+	err = q.each(ctx, unit, through, func(_ uint64, c *chunk) (bool, error) {
+		if has(c) {
+			found = c
+		}
+		return found == nil, nil
+	})
+	return found, err
+}
+
+// each goes through the chunks of a queue that can belong to a unit: those that were
+// moved there, which their subject tells, and those that were written when the unit
+// was made. Messages on a log are in the order of time, so the beginning of these is
+// found by halves.
+func (q *queue) each(ctx context.Context, unit apns.ID, through time.Time, look func(seq uint64, c *chunk) (more bool, err error)) error {
+	info, err := q.stream.Info(ctx, jetstream.WithSubjectFilter(q.subject+"."+unit.String()+".*"))
 	if err != nil || info.State.Msgs == 0 {
-		return nil, storeError(err)
+		return storeError(err)
+	}
+	for subject := range info.State.Subjects {
+		msg, err := q.stream.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		} else if err != nil {
+			return storeError(err)
+		}
+		if more, err := lookAt(msg, look); err != nil || !more {
+			return err
+		}
 	}
 	get := func(seq uint64) (*jetstream.RawStreamMsg, error) {
 		msg, err := q.stream.GetMsg(ctx, seq)
@@ -180,12 +202,13 @@ func (q *queue) find(ctx context.Context, made time.Time, has func(*chunk) bool)
 		}
 		return msg, storeError(err)
 	}
+	made := madeAt(unit)
 	low, high := info.State.FirstSeq, info.State.LastSeq+1
 	for low < high {
 		middle := low + (high-low)/2
 		msg, err := get(middle)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if msg == nil || msg.Time.Before(made.Add(-time.Second)) {
 			low = middle + 1
@@ -193,26 +216,44 @@ func (q *queue) find(ctx context.Context, made time.Time, has func(*chunk) bool)
 			high = middle
 		}
 	}
-	for seq := low; seq <= info.State.LastSeq && seq < low+maxLooked; seq++ {
+	for seq := low; seq <= info.State.LastSeq; seq++ {
 		msg, err := get(seq)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if msg == nil {
 			continue
 		}
-		c, err := parseChunk(msg.Data)
-		if err != nil {
-			continue
-		}
-		if has(c) {
-			return c, nil
-		}
-		if q.batch.IsZero() && !c.batch && msg.Time.After(made.Add(writtenWithin)) {
+		if msg.Time.After(through) {
 			break
 		}
+		if more, err := lookAt(msg, look); err != nil || !more {
+			return err
+		}
 	}
-	return nil, nil
+	return nil
+}
+
+func lookAt(msg *jetstream.RawStreamMsg, look func(uint64, *chunk) (bool, error)) (more bool, err error) {
+	c, err := parseChunk(msg.Data)
+	if err != nil {
+		return true, nil // it is set aside when it has its turn
+	}
+	return look(msg.Sequence, c)
+}
+
+// writtenThrough is when the last chunk of a unit can have been written.
+func (e *Engine) writtenThrough(unit apns.ID) time.Time {
+	e.control.mu.RLock()
+	b := e.control.batch[BatchID(unit)]
+	e.control.mu.RUnlock()
+	switch {
+	case b == nil:
+		return madeAt(unit).Add(writtenWithin)
+	case b.ClosedAt.IsZero():
+		return madeAt(unit).Add(maxBatchTime)
+	}
+	return b.ClosedAt.Add(writtenWithin)
 }
 
 // MessageStatus says how many notifications of a message are where.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,16 +35,25 @@ type queue struct {
 	consumer jetstream.Consumer
 
 	// known is the last chunk that was there when the queue was opened: somebody
-	// may have worked on those before.
-	known atomic.Uint64
+	// may have worked on those before. Of those up to doubtful somebody has, who did
+	// not come to an orderly end.
+	known, doubtful atomic.Uint64
 
 	// writing keeps the queue from being dropped while something is written to it.
 	writing sync.RWMutex
 	dropped bool
 
+	written  atomic.Uint64 // chunks that this engine has put on it
+	swept    atomic.Uint64 // the last chunk of which something was ended where it waits
 	leased   atomic.Int64  // chunks taken from it and not yet done
 	finished atomic.Uint64 // chunks done; purging is due when it has changed
 	purged   uint64        // finished at the last purge; the janitor's
+
+	// What waits, and that nothing did when so many had been written; the
+	// sweeper's.
+	waits   waitList
+	empty   bool
+	emptyAt uint64
 
 	cancel context.CancelFunc
 }
@@ -116,7 +126,7 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 	q.name, q.subject = p.name(batch)
 	var err error
 	q.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
-		Name: q.name, Subjects: []string{q.subject},
+		Name: q.name, Subjects: []string{q.subject, q.subject + ".>"},
 		// A queue that deletes what is acknowledged writes, and syncs, for every
 		// acknowledgement; one that is purged up to the last of them does not.
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
@@ -124,8 +134,7 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 	if err != nil {
 		return nil, storeError(err)
 	}
-	q.known.Store(q.stream.CachedInfo().State.LastSeq)
-	if q.consumer, err = e.openConsumer(ctx, q.stream); err != nil {
+	if err := e.attach(ctx, e.store, q, q.stream); err != nil {
 		return nil, storeError(err)
 	}
 	run, cancel := context.WithCancel(e.sending)
@@ -143,9 +152,23 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 // queue.
 const maxAckPending = 4096
 
-func (e *Engine) openConsumer(ctx context.Context, stream jetstream.Stream) (jetstream.Consumer, error) {
+// attach opens the consumer of a queue, and takes note of what may have been worked
+// on before.
+func (e *Engine) attach(ctx context.Context, js jetstream.JetStream, q *queue, stream jetstream.Stream) error {
+	old, err := stream.Consumer(ctx, consumerName)
+	if err == nil && e.crashed {
+		q.doubtful.Store(old.CachedInfo().Delivered.Stream)
+	}
+	q.known.Store(stream.CachedInfo().State.LastSeq)
+	q.consumer, err = e.openConsumer(ctx, js, stream, "")
+	return err
+}
+
+// openConsumer opens the consumer that leases the chunks of a stream, or those with
+// a subject.
+func (e *Engine) openConsumer(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, subject string) (consumer jetstream.Consumer, err error) {
 	cfg := jetstream.ConsumerConfig{
-		Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy,
+		Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: subject,
 		AckWait: e.cfg.Lease, MaxAckPending: maxAckPending, MaxDeliver: -1,
 	}
 	if e.store.embedded() {
@@ -157,17 +180,24 @@ func (e *Engine) openConsumer(ctx context.Context, stream jetstream.Stream) (jet
 		case err != nil:
 			return nil, err
 		default:
-			if info := old.CachedInfo(); info.NumAckPending > 0 {
-				cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, info.AckFloor.Stream+1
-				if err := stream.DeleteConsumer(ctx, consumerName); err != nil {
-					return nil, err
-				}
-			} else {
+			info := old.CachedInfo()
+			if info.NumAckPending == 0 {
 				return old, nil
+			}
+			if stream.CachedInfo().Config.Retention == jetstream.LimitsPolicy {
+				cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, info.AckFloor.Stream+1
+			}
+			if err := stream.DeleteConsumer(ctx, consumerName); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return stream.CreateOrUpdateConsumer(ctx, cfg)
+	name := stream.CachedInfo().Config.Name
+	err = persist(ctx, func(ctx context.Context) (err error) {
+		consumer, err = js.CreateOrUpdateConsumer(ctx, name, cfg)
+		return err
+	})
+	return consumer, err
 }
 
 // findQueues takes up the queues that are on the log and not known here: at the
@@ -189,25 +219,56 @@ func (e *Engine) findQueues(ctx context.Context) error {
 // errDropped: the queue went while somebody was about to write to it.
 var errDropped = errors.New("the queue is gone")
 
-// put writes a chunk to a queue, and to the one that takes its place if it has
-// just been dropped.
-func (e *Engine) put(ctx context.Context, q *queue, data []byte, options ...jetstream.PublishOpt) error {
-	err := q.put(ctx, e.store, data, options...)
+// put writes a chunk to a queue, for the first time.
+func (e *Engine) put(ctx context.Context, q *queue, data []byte) error {
+	return e.putAs(ctx, q, q.subject, data)
+}
+
+// putAs writes a chunk to a queue, or to the one that takes its place if it has just
+// been dropped.
+func (e *Engine) putAs(ctx context.Context, q *queue, subject string, data []byte, options ...jetstream.PublishOpt) error {
+	err := q.put(ctx, e.store, subject, data, options...)
+	e.sweeper.look()
 	if errors.Is(err, errDropped) {
 		if q, err = e.queueFor(ctx, q.path, q.batch); err == nil {
-			err = q.put(ctx, e.store, data, options...)
+			err = q.put(ctx, e.store, subject, data, options...)
 		}
 	}
 	return err
 }
 
-func (q *queue) put(ctx context.Context, s *store, data []byte, options ...jetstream.PublishOpt) error {
+func (q *queue) put(ctx context.Context, s *store, subject string, data []byte, options ...jetstream.PublishOpt) error {
 	q.writing.RLock()
 	defer q.writing.RUnlock()
 	if q.dropped {
 		return errDropped
 	}
-	_, err := s.put(ctx, q.subject, data, options...)
+	_, err := s.put(ctx, subject, data, options...)
+	q.written.Add(1)
+	return err
+}
+
+// move puts a chunk that was somewhere else onto a queue, and is how everything gets
+// there that does not come from a caller: what was due, what was called dead and is
+// sent again, what was set aside or was in the way of others. A process can end
+// between this and the removal of the chunk from where it was, and then it does so
+// again; whatever stands on the queue under the same subject is the same, bit for
+// bit, and is not put there twice.
+//
+// What has left the queue by then was settled, and the copy finds that on the
+// ledger: what comes this way asks, which its subject tells (lease.first).
+func (e *Engine) move(ctx context.Context, q *queue, c *chunk) error {
+	data := c.append(nil)
+	sum := sha256.Sum256(data)
+	return e.moveAs(ctx, q, fmt.Sprintf("%s.%x", c.unit, sum[:8]), data)
+}
+
+// moveAs is move for a chunk with a name of its own.
+func (e *Engine) moveAs(ctx context.Context, q *queue, name string, data []byte) error {
+	err := e.putAs(ctx, q, q.subject+"."+name, data, jetstream.WithExpectLastSequencePerSubject(0))
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		return nil // it is there
+	}
 	return err
 }
 
@@ -250,10 +311,7 @@ func (e *Engine) allQueues() []*queue {
 }
 
 const (
-	// fetchChunks is how many chunks are asked for at a time. They are leased
-	// while they wait for their turn, so it is small.
-	fetchChunks = 4
-	// fetchWait is how long an empty queue is listened to before asking again.
+	// fetchWait is how long an empty log is listened to before asking again.
 	fetchWait = 20 * time.Second
 	// troublePause follows an error of the log.
 	troublePause = 500 * time.Millisecond
@@ -261,43 +319,41 @@ const (
 
 // source sends what is in a queue, until ctx is done.
 func (e *Engine) source(ctx context.Context, q *queue) {
+	e.read(ctx, q.name, func(msg *nats.Msg) { e.take(ctx, q, msg) })
+	if ctx.Err() == nil {
+		// A batch's queue goes when the batch is done; on a cluster another
+		// engine may have seen that first.
+		e.forgetQueue(q)
+	}
+}
+
+// read takes one message after the other of a stream's consumer, until ctx is done
+// or there is no such consumer any more.
+func (e *Engine) read(ctx context.Context, stream string, take func(*nats.Msg)) {
+	p, err := e.store.puller(stream, consumerName)
+	if err != nil {
+		e.complain(ctx, "a queue cannot be read", err, "queue", stream)
+		return
+	}
+	defer p.close()
 	for ctx.Err() == nil {
-		if !e.gates.wait(ctx, q) {
-			return
-		}
-		turn, leave := e.store.wait(ctx)
-		fetch, cancel := context.WithTimeout(turn, fetchWait)
-		n := fetchChunks
-		if !e.store.embedded() {
-			// What waits for its turn here is not renewed, and another engine could
-			// take it over meanwhile.
-			n = 1
-		}
-		batch, err := q.consumer.Fetch(n, jetstream.FetchContext(fetch))
-		if err == nil {
-			for msg := range batch.Messages() {
-				e.take(ctx, q, msg)
-			}
-			err = batch.Error()
-		}
-		cancel()
-		gone := turn.Err() != nil
-		leave()
+		msg, err := p.next(ctx)
 		switch {
-		case gone:
-			// Whatever the old server said to the end, the queue is still there.
-			pause(ctx, staleRead)
-		case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrTimeout):
-		case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
-			// A batch's queue goes when the batch is done; on a cluster another
-			// engine may have seen that first.
-			e.forgetQueue(q)
+		case err == nil:
+			take(msg)
+		case errors.Is(err, errConsumerGone), errors.Is(err, nats.ErrNoResponders) && e.gone(ctx, stream):
 			return
-		default:
-			e.complain(ctx, "a queue cannot be read", err, "queue", q.name)
+		case ctx.Err() == nil:
+			e.complain(ctx, "a queue cannot be read", err, "queue", stream)
 			pause(ctx, troublePause)
 		}
 	}
+}
+
+// gone reports whether a stream, or its consumer, is certainly not there.
+func (e *Engine) gone(ctx context.Context, stream string) bool {
+	_, err := e.store.Consumer(ctx, stream, consumerName)
+	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // pause waits for a time, or until ctx is done.

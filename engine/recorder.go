@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func (r *recorder) run(ctx context.Context) {
 type part struct {
 	lease          *lease
 	verdicts, sent int
-	complete       bool
+	targets        []uint32 // that the verdicts are about
 }
 
 // commit writes what has gathered, and reports whether there was anything.
@@ -92,7 +93,8 @@ func (r *recorder) commit(ctx context.Context) bool {
 	var first []func(context.Context) error
 	for _, l := range list {
 		l.mu.Lock()
-		p := part{l, l.section.count, l.sent, l.open == 0}
+		p := part{l, l.section.count, l.sent, l.fresh}
+		l.fresh = nil
 		if l.sent > 0 {
 			r.engine.dead.observe(l.chunk.path, l.sent, len(l.dead))
 		}
@@ -189,22 +191,16 @@ func (r *recorder) untilDone(ctx context.Context, what string, write func(contex
 func (l *lease) before() (writes []func(context.Context) error) {
 	e := l.engine
 	if len(l.again) > 0 {
-		for data := range l.retries() {
-			writes = append(writes, func(ctx context.Context) error {
-				return e.putLater(ctx, data.first, data.round, data.bytes, data.due)
-			})
+		for c, when := range l.retries() {
+			writes = append(writes, func(ctx context.Context) error { return e.putLater(ctx, c, when) })
 		}
 		l.again, l.dueAt = nil, nil
 	}
-	if len(l.buried) > 0 {
-		data := l.part(l.buried).append(nil)
-		subject := subjectBuried + l.chunk.app
-		writes = append(writes, func(ctx context.Context) error {
-			_, err := e.store.put(ctx, subject, data)
-			return err
-		})
-		l.buried = nil
+	for why, targets := range byCause(l.buried) {
+		c := l.part(targets)
+		writes = append(writes, func(ctx context.Context) error { return e.bury(ctx, c, why) })
 	}
+	l.buried = nil
 	if len(l.dead) > 0 {
 		list := l.dead
 		writes = append(writes, func(ctx context.Context) error { return e.dead.add(ctx, l.chunk.app, l.chunk.environment, list) })
@@ -231,45 +227,36 @@ func (l *lease) part(targets []target) *chunk {
 	return &out
 }
 
-// retry is a chunk that is due later.
-type retry struct {
-	first apns.ID
-	round uint32
-	bytes []byte
-	due   time.Time
+// due is when a chunk is put on its queue again, and whether it waits for its app's
+// gate until then.
+type due struct {
+	at      int64 // UNIX seconds
+	forGate bool
 }
 
-// retries groups what has to be sent again by the second in which it is due; l.mu
-// is held.
-func (l *lease) retries() func(yield func(retry) bool) {
-	groups := map[int64][]target{}
+// retries groups what has to be sent again by when it is due; l.mu is held.
+func (l *lease) retries() iter.Seq2[*chunk, due] {
+	groups := map[due][]target{}
 	for i, t := range l.again {
-		// Those that are due about the same time go together, or each round of
-		// retries would leave smaller chunks behind.
-		second := l.dueAt[i].Unix() + 1
-		if q := int64(time.Until(l.dueAt[i]) / time.Second / 8); q > 1 {
-			second += q - second%q
-		}
-		groups[second] = append(groups[second], t)
+		groups[l.dueAt[i]] = append(groups[l.dueAt[i]], t)
 	}
-	return func(yield func(retry) bool) {
-		for second, list := range groups {
-			c := l.part(list)
-			if !yield(retry{numbered(c.unit, list[0].number), list[0].round, c.append(nil), time.Unix(second, 0)}) {
+	return func(yield func(*chunk, due) bool) {
+		for when, list := range groups {
+			if !yield(l.part(list), when) {
 				return
 			}
 		}
 	}
 }
 
-// saved takes note that verdicts are on the disk. When all are, the chunk is
-// acknowledged and leaves the queue.
+// saved takes note that verdicts are on the disk. When all are, the lease is over.
 func (l *lease) saved(p part) {
 	l.mu.Lock()
 	l.unsaved -= p.verdicts
-	over := p.complete && l.unsaved == 0 && l.section.count == 0 && !l.ended
-	missing := l.missing
-	msg := l.msg
+	for _, i := range p.targets {
+		l.status[i] = saved
+	}
+	over := l.open == 0 && l.unsaved == 0 && l.section.count == 0
 	// What has a verdict need not be held against the window any more.
 	w, n := l.window, 0
 	if !over && l.held > 0 {
@@ -280,15 +267,7 @@ func (l *lease) saved(p part) {
 	if n > 0 {
 		w.release(n)
 	}
-	if !over {
-		return
-	}
-	l.end()
-	if missing > 0 {
-		l.handBack()
-		return
-	}
-	if msg.Ack() == nil {
-		l.queue.finished.Add(1)
+	if over {
+		l.finish()
 	}
 }

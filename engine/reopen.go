@@ -113,13 +113,19 @@ func (e *Engine) reopen(ctx context.Context) error {
 		if last := verdicts.CachedInfo().State.LastSeq; last < e.ledger.position() {
 			return fmt.Errorf("engine: the log of verdicts ends at %d and was read up to %d; start the server again, which reads it anew", last, e.ledger.position())
 		}
+		later, err := js.Stream(ctx, streamLater)
+		if err == nil {
+			_, err = e.openConsumer(ctx, js, later, subjectDue)
+		}
+		if err != nil {
+			return fmt.Errorf("engine: stream %s: %w", streamLater, storeError(err))
+		}
 		for _, q := range queues {
 			stream, err := js.Stream(ctx, q.name)
-			if err != nil {
-				return fmt.Errorf("engine: stream %s: %w", q.name, storeError(err))
+			if err == nil {
+				err = e.attach(ctx, js, q, stream)
 			}
-			q.known.Store(stream.CachedInfo().State.LastSeq)
-			if _, err := e.openConsumer(ctx, stream); err != nil {
+			if err != nil {
 				return fmt.Errorf("engine: stream %s: %w", q.name, storeError(err))
 			}
 		}

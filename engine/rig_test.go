@@ -180,11 +180,10 @@ func (r *rig) dump() {
 		r.t.Logf("%s: err=%v stream msgs=%d first=%d last=%d; consumer pending=%d ackpending=%d floor=%d delivered=%d redelivered=%d waiting=%d leased=%d", q.name, err, si.State.Msgs, si.State.FirstSeq, si.State.LastSeq, ci.NumPending, ci.NumAckPending, ci.AckFloor.Stream, ci.Delivered.Stream, ci.NumRedelivered, ci.NumWaiting, q.leased.Load())
 	}
 	li, _ := r.later.stream.Info(ctx)
-	lc, _ := r.later.consumer.Info(ctx)
-	r.t.Logf("later msgs=%d subjects=%d consumer pending=%d ackpending=%d", li.State.Msgs, li.State.NumSubjects, lc.NumPending, lc.NumAckPending)
+	r.t.Logf("later msgs=%d subjects=%d", li.State.Msgs, li.State.NumSubjects)
 	for _, l := range r.leases.all() {
 		l.mu.Lock()
-		r.t.Logf("lease seq=%d open=%d missing=%d section=%d unsaved=%d held=%d", l.seq, l.open, l.missing, l.section.count, l.unsaved, l.held)
+		r.t.Logf("lease seq=%d open=%d missing=%d section=%d unsaved=%d held=%d status=%v", l.seq, l.open, l.missing, l.section.count, l.unsaved, l.held, l.status)
 		l.mu.Unlock()
 	}
 	for k, rt := range r.routes {

@@ -63,6 +63,10 @@ func (e *Engine) route(p path) (*route, error) {
 	return r, nil
 }
 
+// keepsUp reports whether less waits for a connection than is about to be handed
+// over.
+func (r *route) keepsUp(n int) bool { return r.client.Stats().Waiting < n }
+
 // retire ends a route when what it was handed has its outcome.
 func (r *route) retire() { r.closed.Do(func() { close(r.closing) }) }
 
@@ -116,16 +120,28 @@ func (r *route) pass(list []delivery, yield func(*apns.Notification) bool) bool 
 	for i := range list {
 		l := list[i].lease
 		if i%64 == 0 && !l.valid(time.Now()) {
-			l.unsent(list[i:])
+			giveBack(list[i:])
 			return true
 		}
 		if !yield(&list[i].n) {
 			// This one was taken and gets its outcome; the rest was not.
-			l.unsent(list[i+1:])
+			giveBack(list[i+1:])
 			return false
 		}
 	}
 	return true
+}
+
+// giveBack gives back what was certainly not sent.
+func giveBack(list []delivery) {
+	if len(list) == 0 {
+		return
+	}
+	places := make([]int, len(list))
+	for i := range list {
+		places[i] = list[i].index
+	}
+	list[0].lease.giveUp(true, places...)
 }
 
 // appState is an app with what is made from it.
@@ -179,6 +195,7 @@ func (e *Engine) SetApps(apps []App) error {
 	e.appsMu.Unlock()
 	// Gates look at apps with their own lock held, so theirs comes first.
 	e.gates.reset(next, generation)
+	e.sweeper.changed()
 	e.routesMu.Lock()
 	defer e.routesMu.Unlock()
 	for p, r := range e.routes {

@@ -81,6 +81,11 @@ type decision struct {
 	deadSince time.Time
 	// blame says who has to act.
 	blame blame
+	// patience, with blamePeer, is how long APNs asks everybody to wait.
+	patience time.Duration
+	// waitsForGate says that another attempt is due as soon as others succeed, or
+	// somebody has put right what is wrong, and at retryAt in any case.
+	waitsForGate bool
 	// counts says that it was an attempt; what was certainly not processed is
 	// none.
 	counts bool
@@ -128,11 +133,11 @@ func decide(a attempt) (d decision) {
 			// credential.
 			d.blame, pause = blameCredential, configurationPause
 		case e.Reason == apns.ReasonTooManyProviderTokenUpdates:
-			d.blame, pause = blamePeer, tokenUpdatePause
+			d.blame, pause, d.patience = blamePeer, tokenUpdatePause, tokenUpdatePause
 		case info.Action == apns.SlowDown:
 			pause = backOff(a.earlier)
 		case info.Action == apns.RetryLater:
-			d.blame, pause = blamePeer, backOff(a.earlier)
+			d.blame, pause, d.patience = blamePeer, backOff(a.earlier), e.RetryAfter
 		case info.Action == apns.DropDeviceToken:
 			d.deadSince = e.Since
 		case info.Action == apns.FixConfiguration:
@@ -167,11 +172,26 @@ func decide(a attempt) (d decision) {
 	if pause == 0 {
 		return d
 	}
-	d.state, d.retryAt = Retrying, a.now.Add(pause+rand.N(pause/2+1))
+	d.state, d.retryAt = Retrying, dueTogether(a.now, a.now.Add(pause+rand.N(pause/2+1)))
 	if !d.retryAt.Before(a.until) {
 		d.state, d.buried, d.retryAt = Expired, true, time.Time{}
 	}
 	return d
+}
+
+// dueTogether rounds the time of another attempt up to a whole second, which is what
+// the log's clock counts, and more the further it is away: those that are due about
+// the same time go together, or each round of retries would leave smaller chunks
+// behind.
+func dueTogether(now, at time.Time) time.Time {
+	step := max(time.Second, at.Sub(now)/8).Truncate(time.Second)
+	return at.Add(step - time.Nanosecond).Truncate(step)
+}
+
+// isUnknown says that nobody can know whether a notification was processed.
+func isUnknown(err error) bool {
+	_, unknown := errors.AsType[*apns.UnknownError](err)
+	return unknown
 }
 
 // backOff is the pause after so many attempts.

@@ -76,13 +76,14 @@ type store struct {
 	jetstream.JetStream
 	conn     *nats.Conn
 	inside   *inside // nil on a cluster
+	dir      string
 	lock     *os.File
 	replicas int
 	log      *slog.Logger
 }
 
 func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store, err error) {
-	s := &store{replicas: 1, log: log}
+	s := &store{replicas: 1, dir: cfg.Dir, log: log}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -130,10 +131,30 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 	if s.JetStream, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(storeTimeout)); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	if _, err = s.AccountInfo(ctx); err != nil {
+	if err = persist(ctx, func(ctx context.Context) error { _, err := s.AccountInfo(ctx); return err }); err != nil {
 		return nil, fmt.Errorf("engine: JetStream does not answer; is it enabled on the servers at %s? %w", hosts(cfg.URLs), discreet(cfg.URLs, err))
 	}
 	return s, nil
+}
+
+// runningFile is in a folder while an engine uses it, and after a crash.
+const runningFile = "running"
+
+// begin notes that an engine uses the folder, and reports whether the one before did
+// not come to an orderly end.
+func (s *store) begin() (crashed bool, err error) {
+	path := filepath.Join(s.dir, runningFile)
+	if _, err := os.Stat(path); err == nil {
+		return true, nil
+	}
+	return false, os.WriteFile(path, nil, 0o600)
+}
+
+// endedWell notes that it came to an orderly end.
+func (s *store) endedWell() {
+	if err := os.Remove(filepath.Join(s.dir, runningFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("the next start will take this end for a crash", "error", err)
+	}
 }
 
 // dirBytes is the size of all files in a folder that may be missing.
@@ -204,11 +225,55 @@ func (s *store) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 	// and does not have yet what was confirmed: a verdict that is not seen is a
 	// notification sent again.
 	cfg.AllowDirect = cfg.AllowDirect && s.embedded()
-	stream, err := s.CreateOrUpdateStream(ctx, cfg)
+	var stream jetstream.Stream
+	err := persist(ctx, func(ctx context.Context) (err error) {
+		stream, err = s.CreateOrUpdateStream(ctx, cfg)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("engine: stream %s: %w", cfg.Name, err)
 	}
 	return stream, nil
+}
+
+// bucket makes sure that a bucket is there and as this version wants it.
+func (s *store) bucket(ctx context.Context, name string, age time.Duration) (kv jetstream.KeyValue, err error) {
+	err = persist(ctx, func(ctx context.Context) (err error) {
+		kv, err = s.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, TTL: age, Replicas: s.replicas, Storage: jetstream.FileStorage})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("engine: bucket %s: %w", name, err)
+	}
+	return kv, nil
+}
+
+const (
+	// askAgainAfter is when the log is asked again for something that it should
+	// make. Servers of a cluster that are asked for the same thing by two at the
+	// same moment have been seen to answer neither, and to answer at once when they
+	// are asked again.
+	askAgainAfter = 1500 * time.Millisecond
+	maxAskAgain   = 6 * time.Second
+	// patience bounds it, also where the caller does not: that is how long servers
+	// may take that have just begun to agree on a leader.
+	patience = 40 * time.Second
+)
+
+// persist asks the log for something that can be asked for again, until it answers
+// or ctx is done.
+func persist(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for wait := askAgainAfter; ; wait = min(2*wait, maxAskAgain) {
+		once, cancel := context.WithTimeout(ctx, wait)
+		err := ask(once)
+		cancel()
+		if err == nil || !errors.Is(storeError(err), ErrStore) || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, staleRead)
+	}
 }
 
 // Errors of Submit that are the log's and not the caller's.
@@ -227,9 +292,13 @@ var (
 
 // put writes one message to the log and returns when it is on the disk.
 func (s *store) put(ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt) (uint64, error) {
+	return s.putMsg(ctx, &nats.Msg{Subject: subject, Data: data}, options...)
+}
+
+func (s *store) putMsg(ctx context.Context, msg *nats.Msg, options ...jetstream.PublishOpt) (uint64, error) {
 	ctx, cancel := s.wait(ctx)
 	defer cancel()
-	ack, err := s.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, options...)
+	ack, err := s.PublishMsg(ctx, msg, options...)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errGivenUp) {
 		return 0, fmt.Errorf("%w: %w", ErrStore, cause)
 	} else if err != nil {
@@ -241,6 +310,20 @@ func (s *store) put(ctx context.Context, subject string, data []byte, options ..
 // Codes of JetStream that mean "no room": the stream's bytes, the server's store,
 // the account's.
 var fullCodes = map[jetstream.ErrorCode]bool{10077: true, 10023: true, 10047: true, 10028: true, 10002: true}
+
+// ignoreGone forgives that what is to be deleted is not there any more.
+func ignoreGone(err error) error {
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == deletionFailed {
+		return nil
+	}
+	return err
+}
+
+// deletionFailed is how JetStream answers who deletes what is gone already.
+const deletionFailed jetstream.ErrorCode = 10057
 
 func storeError(err error) error {
 	if e, ok := errors.AsType[*jetstream.APIError](err); ok {

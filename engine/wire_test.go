@@ -135,7 +135,7 @@ func FuzzChunk(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c.hexTokens()
+		c.hexTokens(c.allTargets())
 		for i := range c.targets {
 			c.message(&c.targets[i])
 		}

@@ -122,7 +122,7 @@ func (a *API) listDeadLetters(ctx context.Context, in *listDeadLetters) (*page[D
 	if p := letterCursor.read("cursor", in.Cursor, &after); p != nil {
 		return nil, p
 	}
-	list, err := a.engine.DeadLetters(ctx, in.App, after, in.Limit)
+	list, err := a.engine.DeadLetters(ctx, in.App, "", after, in.Limit)
 	if err != nil {
 		return nil, a.problemOf(ctx, err, "dead letter", false)
 	}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// puller takes the messages of a consumer, one at a time.
+//
+// Its inbox is there as long as it is, so what the log hands out always arrives.
+// A client that asks, waits for a while and asks again has no inbox in between: a
+// message that is sent to it then is nobody's until its lease runs out, which was
+// half a minute in which a notification waited for nothing.
+type puller struct {
+	store   *store
+	subject string // to ask at
+	request []byte
+	silence time.Duration // after which nothing will come any more
+
+	sub   *nats.Subscription
+	turn  context.Context // in which it was asked
+	asked time.Time       // zero: nothing is asked for
+}
+
+const (
+	// pullExpiry is how long the log keeps a request that it has nothing for.
+	pullExpiry = 20 * time.Second
+	// pullHeartbeat is how often the servers of a cluster say that they have not
+	// forgotten a request; a new leader has.
+	pullHeartbeat = time.Second
+	// pullSlack is how much later than announced an answer may come.
+	pullSlack = 2 * time.Second
+)
+
+// errConsumerGone: the queue was deleted.
+var errConsumerGone = errors.New("the queue is gone")
+
+// puller returns one for a consumer of a stream. Close it.
+func (s *store) puller(stream, consumer string) (*puller, error) {
+	p := &puller{store: s, subject: fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, consumer), silence: pullExpiry + pullSlack}
+	ask := struct {
+		Batch     int           `json:"batch"`
+		Expires   time.Duration `json:"expires"`
+		Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
+	}{Batch: 1, Expires: pullExpiry}
+	if !s.embedded() {
+		ask.Heartbeat, p.silence = pullHeartbeat, pullHeartbeat+pullSlack
+	}
+	var err error
+	if p.request, err = json.Marshal(ask); err != nil {
+		return nil, err
+	}
+	p.sub, err = s.conn.SubscribeSync(s.conn.NewInbox())
+	return p, err
+}
+
+func (p *puller) close() { p.sub.Unsubscribe() }
+
+// next waits for a message. Other errors than ctx's and errConsumerGone pass.
+func (p *puller) next(ctx context.Context) (*nats.Msg, error) {
+	for {
+		if turn := p.store.turn(); turn != p.turn {
+			p.turn, p.asked = turn, time.Time{} // what was asked before is forgotten
+		}
+		if p.asked.IsZero() {
+			if err := p.store.conn.PublishRequest(p.subject, p.sub.Subject, p.request); err != nil {
+				return nil, err
+			}
+			p.asked = time.Now()
+		}
+		msg, err := p.wait(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			p.asked = time.Time{}
+			if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+				continue // nothing was heard of it, or the log was opened again
+			}
+			return nil, err
+		}
+		if status := msg.Header.Get("Status"); status == "" || len(msg.Data) > 0 {
+			p.asked = time.Time{}
+			return msg, nil
+		} else if status == "100" {
+			p.asked = time.Now() // a heartbeat
+			continue
+		} else if err := p.refused(ctx, status, msg.Header.Get("Description")); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// wait returns what comes next.
+func (p *puller) wait(ctx context.Context) (*nats.Msg, error) {
+	ctx, leave := untilEither(ctx, p.turn)
+	defer leave()
+	ctx, cancel := context.WithDeadline(ctx, p.asked.Add(p.silence))
+	defer cancel()
+	return p.sub.NextMsgWithContext(ctx)
+}
+
+// refused takes note that a request is over without a message.
+func (p *puller) refused(ctx context.Context, status, description string) error {
+	p.asked = time.Time{}
+	switch {
+	case status == "404", status == "408": // nothing came within its time
+		return nil
+	case description == "Consumer Deleted":
+		return errConsumerGone
+	case status == "503": // nobody is there to be asked
+		return nats.ErrNoResponders
+	}
+	pause(ctx, staleRead) // a leader that steps down, for one
+	return ctx.Err()
+}

@@ -1,0 +1,410 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"aviso.example/apns"
+)
+
+// sweeper ends what is over where it waits. A queue is sent from its beginning, and
+// what stands behind a pause, a hold, a slow rate, a long campaign or an app that is
+// not configured has its turn much later, or never. Its end is true all the same,
+// and due at once: nobody sends what is called back or whose time has passed.
+//
+// It looks at what stays on a queue for longer than a moment, once, and remembers
+// when the first of it is over.
+type sweeper struct {
+	engine *Engine
+	wake   chan struct{} // has something in it when a queue may have something
+
+	mu        sync.Mutex
+	batches   []BatchID       // called back, and not swept yet
+	strangers []Stranger      // the last look at them
+	told      map[string]bool // and what was said of them
+}
+
+// Stranger is an app that something waits for and that is not configured, or has no
+// credential for the environment.
+type Stranger struct {
+	App           string
+	Environment   apns.Environment
+	Notifications int64
+}
+
+const (
+	// sweepEvery is how often queues are looked at that something waits on: what is
+	// over has ended within twice of it.
+	sweepEvery = 400 * time.Millisecond
+	// sweepMost bounds the chunks of a queue that are looked at in one go, so that
+	// all queues have their turn.
+	sweepMost = 512
+	// strangersEvery is how often the log of scheduled chunks is asked for them.
+	strangersEvery = 2 * time.Second
+	// blockChunks is for how many chunks there is one entry in memory.
+	blockChunks = 64
+)
+
+func newSweeper(e *Engine) *sweeper {
+	return &sweeper{engine: e, wake: make(chan struct{}, 1), told: map[string]bool{}}
+}
+
+// look has queues looked at soon.
+func (s *sweeper) look() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// waitList is what is known of what waits on a queue. It is the sweeper's.
+type waitList struct {
+	seen    uint64 // the end of the queue, at the last look
+	scanned uint64 // what is up to there has been looked at
+	blocks  []waitBlock
+}
+
+// waitBlock is about blockChunks chunks that follow each other.
+type waitBlock struct {
+	number        uint64 // sequence / blockChunks
+	end           time.Time
+	notifications int64
+}
+
+// run sweeps until ctx is done.
+func (s *sweeper) run(ctx context.Context) {
+	e := s.engine
+	var strangers time.Time
+	for ctx.Err() == nil {
+		busy, more := false, false
+		for _, q := range e.allQueues() {
+			waits, again, err := s.sweep(ctx, q)
+			if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+				e.complain(ctx, "what waits cannot be looked at", err, "queue", q.name)
+				waits = true
+			}
+			busy, more = busy || waits, more || again
+		}
+		s.sweepBatches(ctx)
+		if time.Since(strangers) >= strangersEvery {
+			strangers = time.Now()
+			e.complain(ctx, "what waits for apps that are not configured cannot be counted", s.lookForStrangers(ctx))
+		}
+		switch {
+		case more:
+		case busy || !e.store.embedded():
+			pause(ctx, sweepEvery)
+		default:
+			select {
+			case <-ctx.Done():
+			case <-s.wake:
+				pause(ctx, sweepEvery)
+			}
+		}
+	}
+}
+
+// sweep looks at a queue, and reports whether something waits there, and whether
+// there is more to be looked at.
+func (s *sweeper) sweep(ctx context.Context, q *queue) (waits, more bool, err error) {
+	written := q.written.Load()
+	if s.engine.store.embedded() && q.empty && written == q.emptyAt {
+		return false, false, nil
+	}
+	info, err := q.consumer.Info(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	w := &q.waits
+	floor, last := info.AckFloor.Stream, info.Delivered.Stream+info.NumPending
+	seen := w.seen
+	w.seen = last
+	q.empty, q.emptyAt = info.NumPending == 0 && info.NumAckPending == 0, written
+	if q.empty {
+		w.blocks, w.scanned = nil, last
+		return false, false, nil
+	}
+	w.blocks = slices.DeleteFunc(w.blocks, func(b waitBlock) bool { return (b.number+1)*blockChunks <= floor+1 })
+	w.scanned = max(w.scanned, floor)
+	// What came since the last look has not waited.
+	n := 0
+	for seq := w.scanned + 1; seq <= seen; seq++ {
+		if n++; n > sweepMost {
+			return true, true, nil
+		}
+		if err := s.scan(ctx, q, w, seq, info.Delivered.Stream); err != nil {
+			return true, false, err
+		}
+		w.scanned = seq
+	}
+	now := time.Now()
+	for i := range w.blocks {
+		b := &w.blocks[i]
+		if b.end.After(now) {
+			continue
+		}
+		fresh := waitList{}
+		for seq := max(floor+1, b.number*blockChunks); seq < (b.number+1)*blockChunks && seq <= w.scanned; seq++ {
+			if err := s.scan(ctx, q, &fresh, seq, info.Delivered.Stream); err != nil {
+				return true, false, err
+			}
+		}
+		b.end, b.notifications = now.Add(time.Hour), 0
+		if len(fresh.blocks) == 1 {
+			*b = fresh.blocks[0]
+		}
+	}
+	return true, false, nil
+}
+
+// scan ends what is over in one chunk of a queue, and notes when the rest is.
+func (s *sweeper) scan(ctx context.Context, q *queue, w *waitList, seq, delivered uint64) error {
+	msg, err := q.stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil // it is done, or damaged, which is told elsewhere
+	} else if err != nil {
+		return storeError(err)
+	}
+	c, err := parseChunk(msg.Data)
+	if err != nil {
+		return nil // it is set aside when it has its turn
+	}
+	end, rest := time.Time{}, len(c.targets)
+	switch {
+	case s.engine.leases.holds(q, seq), !s.engine.store.embedded() && seq <= delivered:
+		// Whoever has it does that.
+		end = time.Now().Add(sweepEvery)
+	default:
+		if end, rest, err = s.engine.sweepChunk(ctx, q, seq, c); err != nil {
+			return err
+		}
+	}
+	number := seq / blockChunks
+	if n := len(w.blocks); n == 0 || w.blocks[n-1].number != number {
+		w.blocks = append(w.blocks, waitBlock{number: number, end: end})
+	}
+	b := &w.blocks[len(w.blocks)-1]
+	b.notifications += int64(rest)
+	if end.Before(b.end) {
+		b.end = end
+	}
+	return nil
+}
+
+// sweepChunk ends what is over in a chunk that nobody has, and returns when the next
+// of it is over and how many wait.
+func (e *Engine) sweepChunk(ctx context.Context, q *queue, seq uint64, c *chunk) (end time.Time, rest int, err error) {
+	l := e.newLease(c)
+	l.section.begin(c, !e.store.embedded())
+	now := time.Now()
+	over := false
+	for i := range c.targets {
+		_, ends := l.ending(i, now)
+		over = over || ends
+	}
+	if over {
+		if q != nil {
+			// It is not sent after this without asking, even if a clock is put back.
+			q.swept.Store(max(q.swept.Load(), seq))
+		}
+		if !e.leases.add(l) {
+			return now, len(c.targets), nil
+		}
+		defer l.end()
+		if err := l.sort(ctx); errors.Is(err, errOtherCopy) {
+			return now.Add(sweepEvery), len(c.targets), nil
+		} else if err != nil {
+			return now, len(c.targets), err
+		}
+	}
+	end = now.Add(maxSendAhead)
+	l.mu.Lock()
+	for i, s := range l.status {
+		if s.is(waiting) {
+			rest++
+			if at := e.until(c, &c.templates[c.targets[i].template]); at.Before(end) {
+				end = at
+			}
+		}
+	}
+	l.mu.Unlock()
+	if !over {
+		return end, rest, nil
+	}
+	// The lease holds what it has ended until that is on the disk.
+	l.letRest()
+	select {
+	case <-l.over:
+		return end, rest, nil
+	case <-ctx.Done():
+		return end, rest, context.Cause(ctx)
+	}
+}
+
+// letRest gives up what waits, without a trace: it was never the lease's to send.
+func (l *lease) letRest() {
+	l.mu.Lock()
+	for i, s := range l.status {
+		if s.is(waiting) {
+			l.status[i] = saved
+			l.open--
+		}
+	}
+	l.mu.Unlock()
+	l.saveIfOver()
+}
+
+// cancelled has everything swept that waits of a batch that was called back.
+func (s *sweeper) cancelled(id BatchID) {
+	s.mu.Lock()
+	s.batches = append(s.batches, id)
+	s.mu.Unlock()
+	s.look()
+}
+
+func (s *sweeper) sweepBatches(ctx context.Context) {
+	s.mu.Lock()
+	list := s.batches
+	s.batches = nil
+	s.mu.Unlock()
+	for _, id := range list {
+		if err := s.engine.sweepUnit(ctx, id.unit()); err != nil && ctx.Err() == nil {
+			s.engine.complain(ctx, "a batch that was called back cannot be ended yet", err)
+			s.cancelled(id)
+		}
+	}
+}
+
+// heardAfter is when every engine of a cluster has heard what one of them wrote down.
+const heardAfter = 500 * time.Millisecond
+
+// endCancelled ends what waits of a message that was called back.
+func (e *Engine) endCancelled(ctx context.Context, id MessageID) error {
+	unit, _ := split(id.First)
+	e.leases.endCalledBack(unit)
+	return e.sweepUnit(ctx, unit)
+}
+
+// sweepUnit ends what is over of a unit, wherever it waits.
+func (e *Engine) sweepUnit(ctx context.Context, unit apns.ID) error {
+	if !e.store.embedded() {
+		pause(ctx, heardAfter)
+	}
+	subjects, err := e.later.subjects(ctx, laterOf(unit, "*"))
+	if err != nil {
+		return err
+	}
+	for _, subject := range subjects {
+		msg, c, err := e.later.at(ctx, subject)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			continue
+		}
+		_, rest, err := e.sweepChunk(ctx, nil, 0, c)
+		if err != nil {
+			return err
+		}
+		if rest == 0 {
+			if err := e.later.remove(ctx, msg.Sequence); err != nil {
+				return err
+			}
+		}
+	}
+	for _, q := range e.allQueues() {
+		if !q.batch.IsZero() && q.batch != BatchID(unit) {
+			continue
+		}
+		if err := e.sweepUnitOn(ctx, q, unit); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepUnitOn does so on one queue.
+func (e *Engine) sweepUnitOn(ctx context.Context, q *queue, unit apns.ID) error {
+	info, err := q.consumer.Info(ctx)
+	if err != nil {
+		return err
+	}
+	return q.each(ctx, unit, e.writtenThrough(unit), func(seq uint64, c *chunk) (bool, error) {
+		if c.unit != unit || seq <= info.AckFloor.Stream || e.leases.holds(q, seq) || !e.store.embedded() && seq <= info.Delivered.Stream {
+			return true, nil
+		}
+		_, _, err := e.sweepChunk(ctx, q, seq, c)
+		return true, err
+	})
+}
+
+// lookForStrangers counts what waits for apps that are not configured, and says so
+// once after each start and each change of the apps.
+func (s *sweeper) lookForStrangers(ctx context.Context) error {
+	e := s.engine
+	counts := map[gateKey]int64{}
+	for _, q := range e.allQueues() {
+		if app := e.app(q.app); app != nil && app.credential(q.environment) != nil {
+			continue
+		}
+		if _, ok := counts[q.gateKey()]; !ok {
+			subjects, err := e.later.subjects(ctx, subjectLater+q.app+"."+q.environment.String()+".>")
+			if err != nil {
+				return err
+			}
+			counts[q.gateKey()] = 0
+			for _, subject := range subjects {
+				parts := strings.Split(subject, ".")
+				n, _ := strconv.ParseInt(parts[len(parts)-2], 10, 64) // ours
+				counts[q.gateKey()] += n
+			}
+		}
+		for _, b := range q.waits.blocks {
+			counts[q.gateKey()] += b.notifications
+		}
+	}
+	var list []Stranger
+	for key, n := range counts {
+		if n > 0 {
+			list = append(list, Stranger{key.app, key.environment, n})
+		}
+	}
+	slices.SortFunc(list, func(a, b Stranger) int {
+		if a.App != b.App {
+			return strings.Compare(a.App, b.App)
+		}
+		return int(a.Environment) - int(b.Environment)
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strangers = list
+	for _, x := range list {
+		if name := x.App + " " + x.Environment.String(); !s.told[name] {
+			s.told[name] = true
+			e.log.Error("notifications wait for an app that is not configured; they are sent when it is, and expire by their time",
+				"app", x.App, "environment", x.Environment.String(), "notifications", x.Notifications)
+		}
+	}
+	return nil
+}
+
+// changed takes note that the apps have changed.
+func (s *sweeper) changed() {
+	s.mu.Lock()
+	clear(s.told)
+	s.mu.Unlock()
+	s.look()
+}
+
+func (s *sweeper) list() []Stranger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.strangers)
+}
