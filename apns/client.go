@@ -73,7 +73,7 @@ func New(cfg Config) (*Client, error) {
 		Done:      c.done,
 		Permanent: permanent,
 		Event:     c.connectionEvent,
-		MaxConns:  cfg.MaxConnections, ConnectWait: cfg.ConnectWait,
+		MaxConns:  cfg.MaxConnections, ConnectWait: cfg.ConnectWait, MaxDialPause: cfg.MaxDialPause,
 		// Longer than any request may take, so that it only cuts off what would
 		// never end.
 		DrainTimeout: cfg.RequestTimeout + 10*time.Second,

@@ -67,6 +67,8 @@ const (
 	DefaultRequestTimeout = h2.DefaultRequestTimeout
 	// DefaultConnectWait is how long notifications wait for a connection.
 	DefaultConnectWait = pool.DefaultConnectWait
+	// DefaultMaxDialPause is the longest pause before another attempt to connect.
+	DefaultMaxDialPause = pool.DefaultMaxDialPause
 	// DefaultMaxConnections is how many connections a client opens at most.
 	DefaultMaxConnections = pool.DefaultMaxConns
 	// DefaultMaxInFlight bounds the notifications that Push holds at once; it
@@ -143,6 +145,10 @@ type Config struct {
 	// had. Trouble that waiting does not cure, like a certificate that is not
 	// accepted, is reported at once.
 	ConnectWait time.Duration
+	// MaxDialPause bounds the pause after attempts to connect that failed, which
+	// doubles from a second and is shortened by up to a half at random. Whoever
+	// decides by itself how often to try wants it short. The default is a minute.
+	MaxDialPause time.Duration
 	// MaxAttempts bounds how often one notification is written when APNs asks
 	// for patience (429 and 5xx). What was certainly not processed is sent
 	// again regardless, within the deadline.
@@ -255,6 +261,7 @@ func (cfg Config) check() (Config, endpoint, error) {
 		{"RequestTimeout", &cfg.RequestTimeout, DefaultRequestTimeout},
 		{"Timeout", &cfg.Timeout, DefaultTimeout},
 		{"ConnectWait", &cfg.ConnectWait, DefaultConnectWait},
+		{"MaxDialPause", &cfg.MaxDialPause, DefaultMaxDialPause},
 	} {
 		if *d.value < 0 || *d.value > 0 && *d.value < time.Millisecond {
 			bad(d.field, "is %v; it has to be a millisecond at least, and a plain number counts nanoseconds", *d.value)

@@ -178,6 +178,8 @@ func (a *App) client(e apns.Environment, tokens *auth.ProviderTokens, log *slog.
 		// Patience is the engine's: what APNs asks to send later goes back to
 		// the disk and keeps nothing else from being sent.
 		MaxAttempts: 1, Timeout: clientTimeout,
+		// So is how often an app in trouble tries.
+		MaxDialPause: probeEvery,
 	}
 	return cfg
 }

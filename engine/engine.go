@@ -38,9 +38,9 @@ type Engine struct {
 	reopened reopenings            // the janitor's
 	trouble  atomic.Pointer[error] // the last that was complained of
 	failed   chan struct{}
-	failure  error        // why, when failed is closed
-	peers    *peers       // the engines that share the log; nil if there can be none
-	crashed  bool         // the one that had the folder before did not come to an orderly end
+	failure  error  // why, when failed is closed
+	peers    *peers // the engines that share the log; nil if there can be none
+	crashed  bool   // the one that had the folder before did not come to an orderly end
 
 	settingApps sync.Mutex
 	appsMu      sync.RWMutex

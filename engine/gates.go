@@ -100,12 +100,15 @@ func (g *gates) admit(ctx context.Context, q *queue, n int) (*route, int, error)
 	if err != nil {
 		return nil, 0, err
 	}
-	if g.paced(q) && !route.keepsUp(allowed) {
+	if g.paced(q) {
 		// What waits for a connection would go all at once when there is one, and
-		// what had gathered meanwhile with it.
-		g.drain(q)
-		untilChanged(ctx, paceStep, changed)
-		return nil, 0, nil
+		// what had gathered meanwhile with it; the pace begins anew after it.
+		if behind := !route.keepsUp(allowed); behind || route.behind.Swap(behind) {
+			route.behind.Store(behind)
+			g.drain(q)
+			untilChanged(ctx, paceStep, changed)
+			return nil, 0, nil
+		}
 	}
 	if !route.window.acquire(ctx, allowed) {
 		return nil, 0, nil

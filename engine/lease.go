@@ -45,7 +45,7 @@ type lease struct {
 	missing int           // given up without one: the chunk has to come again
 	pause   time.Duration // before it does
 	section sectionWriter
-	fresh   []uint32    // targets whose verdict is in section
+	fresh   []uint32 // targets whose verdict is in section
 	again   []target // due again
 	dueAt   []due    // and when
 	buried  []buriedTarget

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"aviso.example/apns"
@@ -19,7 +20,8 @@ type route struct {
 	path
 	generation uint64 // of the apps it was made from
 	client     *apns.Client
-	window     *window // the path's, whatever becomes of the route
+	window     *window     // the path's, whatever becomes of the route
+	behind     atomic.Bool // something waited for a connection at the last look
 	feed       chan []delivery
 	closing    chan struct{} // takes nothing new
 	closed     sync.Once

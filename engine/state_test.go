@@ -22,7 +22,7 @@ func TestDecide(t *testing.T) {
 		drop        bool
 		want        State
 		blame       blame
-		least, most time.Duration // of the pause
+		least, most time.Duration // of the pause, before its end is rounded up
 		buried      bool
 	}{
 		"accepted":                   {want: Accepted},
@@ -60,7 +60,7 @@ func TestDecide(t *testing.T) {
 			if d.state != test.want || d.blame != test.blame || d.buried != test.buried {
 				t.Errorf("%+v", d)
 			}
-			if pause := d.retryAt.Sub(now); test.want == Retrying && (pause < test.least || pause > test.most) {
+			if pause := d.retryAt.Sub(now); test.want == Retrying && (pause < test.least || pause > dueTogether(now, now.Add(test.most)).Sub(now)) {
 				t.Errorf("a pause of %v", pause)
 			}
 			_, notSent := test.err.(*apns.NotSentError)

@@ -344,7 +344,7 @@ func (m *manager) judge(mb *member, err error, now time.Time) {
 }
 
 func (m *manager) failed(err error, now time.Time) {
-	m.outage.failed(err, m.p.cfg.Permanent(err), now)
+	m.outage.failed(err, m.p.cfg.Permanent(err), now, m.p.cfg.MaxDialPause)
 }
 
 // provenAge is how long a connection that only refuses has to last to count as

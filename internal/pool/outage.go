@@ -16,13 +16,13 @@ type outage struct {
 }
 
 // failed counts an attempt that led to nothing and sets the pause before the
-// next one: doubling, with jitter, between backoffMin and backoffMax.
-func (o *outage) failed(err error, permanent bool, now time.Time) {
+// next one: doubling, with jitter, between backoffMin and most.
+func (o *outage) failed(err error, permanent bool, now time.Time, most time.Duration) {
 	o.failures++
 	o.last, o.permanent = err, permanent
-	pause := backoffMax
+	pause := most
 	if o.failures < 7 {
-		pause = min(backoffMax, backoffMin<<(o.failures-1))
+		pause = min(most, backoffMin<<(o.failures-1))
 	}
 	o.nextDial = now.Add(pause/2 + rand.N(pause/2))
 }

@@ -39,11 +39,11 @@ const (
 	// there for good after provider-token errors (pushy issue 811).
 	stuckAfter = 30 * time.Second
 
-	// backoffMin and backoffMax bound the wait after a failed attempt, which
+	// backoffMin and DefaultMaxDialPause bound the wait after a failed attempt, which
 	// doubles each time and is multiplied by a random factor from 1/2 to 1.
 	// pushy uses the same bounds.
-	backoffMin = time.Second
-	backoffMax = time.Minute
+	backoffMin          = time.Second
+	DefaultMaxDialPause = time.Minute
 	// dialBurst and dialEvery bound all attempts, failed or not: a bucket of
 	// dialBurst that gains one each dialEvery. Apple may take frequent
 	// reconnecting for an attack ("Sending notification requests to APNs").

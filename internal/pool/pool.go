@@ -36,6 +36,8 @@ type Config struct {
 	// again as MaxConns may be ending.
 	MaxConns                                                    int
 	DialTimeout, ConnectWait, IdleTimeout, MaxAge, DrainTimeout time.Duration
+	// MaxDialPause bounds the pause after attempts to connect that failed.
+	MaxDialPause time.Duration
 }
 
 // EventKind names what happened to a connection.
@@ -118,6 +120,7 @@ func New(cfg Config) *Pool {
 	cfg.MaxConns = cmp.Or(cfg.MaxConns, DefaultMaxConns)
 	cfg.DialTimeout = cmp.Or(cfg.DialTimeout, DefaultDialTimeout)
 	cfg.ConnectWait = cmp.Or(cfg.ConnectWait, DefaultConnectWait)
+	cfg.MaxDialPause = cmp.Or(cfg.MaxDialPause, DefaultMaxDialPause)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout)
 	cfg.MaxAge = cmp.Or(cfg.MaxAge, DefaultMaxAge)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, DefaultDrainTimeout)
