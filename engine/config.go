@@ -179,10 +179,15 @@ func (a *App) client(e apns.Environment, tokens *auth.ProviderTokens, log *slog.
 		// the disk and keeps nothing else from being sent.
 		MaxAttempts: 1, Timeout: clientTimeout,
 		// So is how often an app in trouble tries.
-		MaxDialPause: probeEvery,
+		MaxDialPause: maxDialPause,
 	}
 	return cfg
 }
+
+// maxDialPause is the longest pause between attempts to connect for an app. It is
+// shorter than the pause between two notifications that try whether APNs is there
+// again, which would wait for it otherwise.
+const maxDialPause = 400 * time.Millisecond
 
 // clientTimeout bounds the time from the engine handing a notification to the
 // client until its outcome, above apns.DefaultConnectWait and

@@ -370,7 +370,7 @@ func (g *gates) probe(ctx context.Context) {
 			case <-g.probing:
 			}
 		}
-		pause(ctx, probeEvery)
+		pause(ctx, probeEvery/7)
 		now := time.Now()
 		var due []gateKey
 		g.mu.Lock()

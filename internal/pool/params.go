@@ -48,7 +48,7 @@ const (
 	// dialBurst that gains one each dialEvery. Apple may take frequent
 	// reconnecting for an attack ("Sending notification requests to APNs").
 	dialBurst = 10
-	dialEvery = time.Second
+	dialEvery = 800 * time.Millisecond
 	// earnedBack is how many successful requests make a connection's dial free:
 	// servers that end connections after so many requests (nginx: 1,000) are
 	// followed as fast as they serve, at a hundredth of a dial per request.
