@@ -717,6 +717,26 @@ func (s *leases) sending(unit apns.ID, number uint32) bool {
 	return false
 }
 
+// countSending is how many notifications of a message have been handed to the client
+// here, of those that are chosen.
+func (s *leases) countSending(id MessageID, chosen func(number uint32) bool) (n int) {
+	unit, _ := split(id.First)
+	for _, l := range s.all() {
+		if l.chunk.unit != unit {
+			continue
+		}
+		l.mu.Lock()
+		for i, status := range l.status {
+			number := l.chunk.targets[i].number
+			if (status.is(handed) || status.is(decided)) && id.Contains(numbered(unit, number)) && chosen(number) {
+				n++
+			}
+		}
+		l.mu.Unlock()
+	}
+	return n
+}
+
 // partialAfter is when verdicts are written although others of their chunk are
 // still missing: a single device that makes APNs wait must not keep a thousand
 // verdicts from the disk.

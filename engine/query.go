@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -105,9 +106,6 @@ func (e *Engine) queued(c *chunk, number uint32) Verdict {
 		}
 		if at := c.templates[t.template].sendAt; at > time.Now().UnixMilli() {
 			v.State, v.RetryAt = Scheduled, time.UnixMilli(at).UTC()
-		}
-		if e.control.cancelled(c, t) {
-			v.State = Cancelled // the verdict follows when its turn comes
 		}
 	}
 	if v.State == Queued && e.leases.sending(c.unit, number) {
@@ -324,7 +322,15 @@ func (e *Engine) message(ctx context.Context, id MessageID) (MessageStatus, erro
 		v := e.queued(c, found.number)
 		s.App, s.Environment, s.Lane = v.App, v.Environment, v.Lane
 		s.Accepted = int(c.templates[found.template].accepted)
-		s.States[v.State] += s.Accepted - len(last)
+		// All of it was to be sent at the same time.
+		missing := s.Accepted - len(last)
+		sending := min(missing, e.leases.countSending(id, func(number uint32) bool { _, told := last[number]; return !told }))
+		if v.State == Sending {
+			v.State = Queued
+		}
+		s.States[v.State] = s.States[v.State] + missing - sending
+		s.States[Sending] += sending
+		maps.DeleteFunc(s.States, func(_ State, n int) bool { return n == 0 })
 	case len(last) > 0:
 		// It is between two places at this moment.
 		s.States[Queued] += s.Accepted - len(last)
@@ -390,10 +396,6 @@ type Cursor struct {
 	Record uint64
 	Skip   int
 }
-
-// maxScan bounds the records that one page looks at, so that a filter which
-// matches little answers in time; Next then goes on.
-const maxScan = 2000
 
 // Verdicts lists verdicts newest first, beginning at a cursor.
 func (e *Engine) Verdicts(ctx context.Context, f Filter, from Cursor, limit int) (page Page, err error) {
