@@ -30,6 +30,7 @@ type Engine struct {
 	later    *later
 	aside    jetstream.Stream
 	sweeper  *sweeper
+	damage   damage
 	leases   leases
 	stats    stats
 	full     atomic.Bool
@@ -92,6 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.stats.paths = map[path]*tally{}
 	e.leases = newLeases()
+	e.damage = newDamage()
 	e.sweeper = newSweeper(e)
 	e.gates = newGates(e)
 	e.recorder = &recorder{engine: e, id: apns.NewID(), wake: make(chan struct{}, 1)}
@@ -120,6 +122,7 @@ func (e *Engine) start(ctx context.Context) (err error) {
 		// Verdicts must leave room for what they are about.
 		e.cfg.VerdictBytes = min(e.cfg.VerdictBytes, e.store.limit()/4)
 	}
+	e.tellOfInspection()
 	if e.ledger, err = e.openLedger(ctx); err != nil {
 		return err
 	}
@@ -175,6 +178,9 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	e.background.Go(func() { e.janitor(e.hard) })
 	if err := e.findQueues(ctx); err != nil {
 		return fmt.Errorf("engine: the queues cannot be read: %w", err)
+	}
+	if err := e.openDamaged(ctx); err != nil {
+		return fmt.Errorf("engine: what is damaged cannot be opened: %w", err)
 	}
 	e.sources.Go(func() { e.later.run(e.sending) })
 	e.sources.Go(func() { e.later.runHasten(e.sending) })
@@ -388,6 +394,9 @@ func (e *Engine) janitor(ctx context.Context) {
 		}
 		if !look {
 			continue
+		}
+		if e.store.embedded() {
+			e.complain(ctx, "damage cannot be looked for", e.lookForDamage(ctx))
 		}
 		e.complain(ctx, "the index of verdicts cannot be trimmed", e.ledger.trim(ctx))
 		e.complain(ctx, "the queues of batches cannot be looked at", e.endBatches(ctx))

@@ -72,6 +72,8 @@ type Stats struct {
 	LogBytes, LogLimit int64
 	// Aside is how many chunks were set aside, since they cannot be read.
 	Aside int64
+	// Lost is what is missing of the log, since its files are damaged.
+	Lost []Lost
 	// Strangers are apps that something waits for and that are not configured.
 	Strangers []Stranger
 	// Full says that nothing is accepted for want of space.
@@ -111,7 +113,7 @@ type PathStats struct {
 // Stats returns a snapshot. It asks the log about each queue, so once in some
 // seconds is often enough.
 func (e *Engine) Stats(ctx context.Context) (Stats, error) {
-	s := Stats{Since: e.began, Suppressed: e.dead.size(), Strangers: e.sweeper.list(), Full: e.full.Load(), Stuck: e.stuck.Load()}
+	s := Stats{Since: e.began, Suppressed: e.dead.size(), Strangers: e.sweeper.list(), Lost: e.damage.list(), Full: e.full.Load(), Stuck: e.stuck.Load()}
 	var err error
 	if s.Aside, err = e.countAside(ctx); err != nil {
 		return s, err

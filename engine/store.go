@@ -79,6 +79,8 @@ type store struct {
 	dir      string
 	lock     *os.File
 	replicas int
+	// What was damaged when the embedded log was opened.
+	damagedStreams, damagedConsumers []string
 	log      *slog.Logger
 }
 
@@ -103,6 +105,9 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("log", "error", discreet(cfg.URLs, err)) }),
 	}
 	if cfg.URLs == "" {
+		if s.damagedStreams, s.damagedConsumers, err = inspect(cfg.Dir); err != nil {
+			return nil, fmt.Errorf("engine: %w", err)
+		}
 		if s.inside, err = embed(cfg, log); err != nil {
 			return nil, err
 		}

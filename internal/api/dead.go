@@ -34,12 +34,18 @@ type DeadLetter struct {
 	Lane        string               `json:"lane" enum:"urgent,normal,bulk"`
 	Batch       string               `json:"batch,omitempty"`
 	BuriedAt    time.Time            `json:"buried_at" doc:"When they ended."`
+	State       string               `json:"state" enum:"rejected,expired" doc:"How they ended."`
+	Status      int                  `json:"status,omitempty" doc:"The HTTP status that APNs answered with last."`
+	Reason      string               `json:"reason,omitempty" doc:"Apple's word for why not."`
+	Meaning     string               `json:"meaning,omitempty" doc:"What it means."`
+	Action      string               `json:"action,omitempty" doc:"What to do, in a few words."`
+	Advice      string               `json:"advice,omitempty" doc:"What to do, in a sentence."`
 	Deliveries  []DeadLetterDelivery `json:"deliveries"`
 }
 
 // DeadLetterDelivery is one of them.
 type DeadLetterDelivery struct {
-	ID          string `json:"id" format:"uuid" doc:"The delivery; GET /v1/deliveries/{id} says why it ended."`
+	ID          string `json:"id" format:"uuid" doc:"The delivery; GET /v1/deliveries/{id} tells its whole story."`
 	DeviceToken string `json:"device_token"`
 }
 
@@ -63,12 +69,12 @@ func (a *API) deadRoutes() {
 	huma.Register(a.huma, huma.Operation{
 		OperationID: "list-dead-letters", Method: http.MethodGet, Path: "/v1/dead-letters", Tags: []string{"Dead letters"},
 		Summary:     "Notifications that somebody can put right, oldest first",
-		Description: "Topic or environment were wrong, or APNs did not take them in time. They are kept for 30 days, in groups that were handed in together.",
+		Description: "Topic or environment were wrong, or APNs did not take them in time. They are kept for 30 days, in groups that were handed in together and ended for the same reason.",
 	}, a.listDeadLetters)
 	huma.Register(a.huma, huma.Operation{
 		OperationID: "retry-dead-letter", Method: http.MethodPost, Path: "/v1/dead-letters/{number}:retry", Tags: []string{"Dead letters"},
 		Summary:     "Send a group again",
-		Description: "With a new lifetime, but not beyond an expiration of its own. The deliveries keep their ids.",
+		Description: "With a new lifetime, but not beyond an expiration of its own. The deliveries keep their ids. Of several who retry or discard a group at the same time one succeeds, and the others get 409 or 404.",
 	}, func(ctx context.Context, in *struct{ LetterPath }) (*struct{}, error) {
 		if err := a.engine.RetryDeadLetters(ctx, in.Number); err != nil {
 			return nil, a.problemOf(ctx, err, "dead letter", false)
@@ -113,7 +119,8 @@ func (a *API) listDeadTokens(ctx context.Context, in *listDeadTokens) (*page[Dea
 }
 
 type listDeadLetters struct {
-	App string `query:"app" maxLength:"40" doc:"Only this app."`
+	App    string `query:"app" maxLength:"40" doc:"Only this app."`
+	Reason string `query:"reason" maxLength:"64" doc:"Only this one of Apple's reasons."`
 	Paging
 }
 
@@ -122,7 +129,7 @@ func (a *API) listDeadLetters(ctx context.Context, in *listDeadLetters) (*page[D
 	if p := letterCursor.read("cursor", in.Cursor, &after); p != nil {
 		return nil, p
 	}
-	list, err := a.engine.DeadLetters(ctx, in.App, "", after, in.Limit)
+	list, err := a.engine.DeadLetters(ctx, in.App, (&VerdictFilter{Reason: in.Reason}).reason(), after, in.Limit)
 	if err != nil {
 		return nil, a.problemOf(ctx, err, "dead letter", false)
 	}
@@ -138,7 +145,14 @@ func (a *API) listDeadLetters(ctx context.Context, in *listDeadLetters) (*page[D
 }
 
 func newDeadLetter(l *engine.DeadLetters) DeadLetter {
-	out := DeadLetter{Number: l.Number, App: l.App, Environment: l.Environment.String(), Lane: l.Lane.String(), BuriedAt: l.BuriedAt, Deliveries: []DeadLetterDelivery{}}
+	out := DeadLetter{
+		Number: l.Number, App: l.App, Environment: l.Environment.String(), Lane: l.Lane.String(), BuriedAt: l.BuriedAt,
+		State: l.State.String(), Status: l.Status, Reason: string(l.Reason), Deliveries: []DeadLetterDelivery{},
+	}
+	if l.Reason != "" {
+		info := l.Reason.Info(l.Status)
+		out.Meaning, out.Action, out.Advice = info.Meaning, string(info.Action), info.Advice
+	}
 	if !l.Batch.IsZero() {
 		out.Batch = l.Batch.String()
 	}

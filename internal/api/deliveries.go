@@ -129,22 +129,28 @@ func (a *API) deliveryRoutes() {
 	})
 	huma.Register(a.huma, huma.Operation{
 		OperationID: "list-deliveries", Method: http.MethodGet, Path: "/v1/deliveries", Tags: []string{"Deliveries"},
-		Summary:     "Verdicts on notifications, newest first",
-		Description: "One entry for each verdict, so a notification that was tried thrice is there three times, and one that still waits is not there. To see what waits, ask for its message or its batch.",
+		Summary:     "Notifications in their present state",
+		Description: "Each once: first what waits or is being sent, queue by queue and then what is scheduled or tried again later; then what has ended, the newest first. It is no snapshot: what moves on between two pages can be missed, or met again in its next state. How each came to where it is, GET /v1/verdicts tells.",
 	}, a.listDeliveries)
+	huma.Register(a.huma, huma.Operation{
+		OperationID: "list-verdicts", Method: http.MethodGet, Path: "/v1/verdicts", Tags: []string{"Deliveries"},
+		Summary:     "Verdicts on notifications, newest first",
+		Description: "One entry for each verdict, so a notification that was tried thrice is there three times, and one that was never tried is not there.",
+	}, a.listVerdicts)
 }
 
-type listDeliveries struct {
+// deliveryFilter is what chooses deliveries, and verdicts on them.
+type deliveryFilter struct {
 	App         string    `query:"app" maxLength:"40" doc:"Only this app."`
 	DeviceToken string    `query:"device_token" maxLength:"8192" doc:"Only this device token."`
 	Batch       string    `query:"batch" maxLength:"40" doc:"Only lines of this batch."`
-	After       time.Time `query:"after" doc:"Only verdicts from this time on."`
-	Before      time.Time `query:"before" doc:"Only verdicts before this time."`
+	After       time.Time `query:"after" doc:"Only what was decided, or of what waits handed in, from this time on."`
+	Before      time.Time `query:"before" doc:"Only what was before this time."`
 	VerdictFilter
 	Paging
 }
 
-func (a *API) listDeliveries(ctx context.Context, in *listDeliveries) (*page[Deliveries], error) {
+func (in *deliveryFilter) filter() (engine.Filter, *Problem) {
 	f := engine.Filter{App: in.App, DeviceToken: in.DeviceToken, States: in.states(), Reason: in.reason(), After: in.After, Before: in.Before}
 	var problems []FieldProblem
 	if in.DeviceToken != "" {
@@ -162,7 +168,47 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveries) (*page[Del
 		problems = append(problems, FieldProblem{"before", "is not later than after, so there can be nothing between"})
 	}
 	if len(problems) > 0 {
-		return nil, invalid(problems...)
+		return f, invalid(problems...)
+	}
+	return f, nil
+}
+
+func newDeliveries(list []engine.Verdict) []Delivery {
+	out := make([]Delivery, 0, len(list))
+	for i := range list {
+		out = append(out, newDelivery(&list[i]))
+	}
+	return out
+}
+
+func (a *API) listDeliveries(ctx context.Context, in *deliveryFilter) (*page[Deliveries], error) {
+	f, p := in.filter()
+	if p != nil {
+		return nil, p
+	}
+	from, p := readPlace(liveCursor, in.Cursor)
+	if p != nil {
+		return nil, p
+	}
+	list, next, err := a.engine.List(ctx, f, from, in.Limit)
+	if err != nil {
+		return nil, a.problemOf(ctx, err, "delivery", false)
+	}
+	out := &page[Deliveries]{Body: Deliveries{Deliveries: newDeliveries(list), Next: writePlace(liveCursor, next)}}
+	out.Link = in.link("cursor", out.Body.Next)
+	return out, nil
+}
+
+// Verdicts is a page of them.
+type Verdicts struct {
+	Verdicts []Delivery `json:"verdicts"`
+	Next     string     `json:"next,omitempty" doc:"The cursor of the next page; left out at the end. A page can be short, or empty, and not be the last."`
+}
+
+func (a *API) listVerdicts(ctx context.Context, in *deliveryFilter) (*page[Verdicts], error) {
+	f, p := in.filter()
+	if p != nil {
+		return nil, p
 	}
 	var record, skip uint64
 	if p := verdictCursor.read("cursor", in.Cursor, &record, &skip); p != nil {
@@ -172,13 +218,24 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveries) (*page[Del
 	if err != nil {
 		return nil, a.problemOf(ctx, err, "delivery", false)
 	}
-	out := &page[Deliveries]{Body: Deliveries{Deliveries: make([]Delivery, 0, len(found.Verdicts))}}
-	for i := range found.Verdicts {
-		out.Body.Deliveries = append(out.Body.Deliveries, newDelivery(&found.Verdicts[i]))
-	}
+	out := &page[Verdicts]{Body: Verdicts{Verdicts: newDeliveries(found.Verdicts)}}
 	if found.Next != (engine.Cursor{}) {
 		out.Body.Next = verdictCursor.text(found.Next.Record, uint64(found.Next.Skip))
 	}
 	out.Link = in.link("cursor", out.Body.Next)
 	return out, nil
+}
+
+// readPlace and writePlace carry a place in a list of the engine through a cursor.
+func readPlace(k cursorKind, text string) (engine.Place, *Problem) {
+	var stage, queue, at, skip uint64
+	p := k.read("cursor", text, &stage, &queue, &at, &skip)
+	return engine.Place{Stage: engine.Stage(stage), Queue: queue, At: at, Skip: int(skip)}, p
+}
+
+func writePlace(k cursorKind, p *engine.Place) string {
+	if p == nil {
+		return ""
+	}
+	return k.text(uint64(p.Stage), p.Queue, p.At, uint64(p.Skip))
 }

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,7 +24,7 @@ type Health struct {
 	Checks []HealthCheck `json:"checks,omitempty" doc:"Each thing that was looked at; with ?verbose."`
 }
 
-// HealthCheck is one thing that has to be in order.
+// HealthCheck is one thing that has to be in order, or that a person should know of.
 type HealthCheck struct {
 	Name   string `json:"name" example:"log"`
 	OK     bool   `json:"ok"`
@@ -81,6 +83,22 @@ func (a *API) ready(ctx context.Context) Health {
 	}
 	check("space", err != nil || !s.Full, "the log is full")
 	check("apps", len(a.engine.Apps()) > 0, "no app is configured")
+	// What follows wants a person, and is no reason not to take notifications.
+	remark := func(name string, ok bool, otherwise string) {
+		if ok {
+			otherwise = ""
+		}
+		h.Checks = append(h.Checks, HealthCheck{name, ok, otherwise})
+	}
+	var waiting, lost []string
+	for _, x := range s.Strangers {
+		waiting = append(waiting, fmt.Sprintf("%d for %s, %s", x.Notifications, x.App, x.Environment))
+	}
+	for _, x := range s.Lost {
+		lost = append(lost, x.Stream+": "+x.Detail)
+	}
+	remark("unconfigured", waiting == nil, "notifications wait for apps that are not configured: "+strings.Join(waiting, "; "))
+	remark("damage", lost == nil, strings.Join(lost, "; "))
 	return h
 }
 

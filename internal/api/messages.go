@@ -63,6 +63,11 @@ func (m *MessagePath) parse() (engine.MessageID, *Problem) {
 func (a *API) messageRoutes() {
 	a.raw(a.postMessageOperation(), a.postMessage)
 	huma.Register(a.huma, huma.Operation{
+		OperationID: "list-messages", Method: http.MethodGet, Path: "/v1/messages", Tags: []string{"Messages"},
+		Summary:     "Messages and how they fare",
+		Description: "Each once: first those of which something waits or is being sent, queue by queue and then by their time; then those that are done, the newest first. It is no snapshot: what moves on between two pages can be missed, or met again.",
+	}, a.listMessages)
+	huma.Register(a.huma, huma.Operation{
 		OperationID: "get-message", Method: http.MethodGet, Path: "/v1/messages/{id}", Tags: []string{"Messages"},
 		Summary: "How a message fares",
 	}, func(ctx context.Context, in *struct{ MessagePath }) (*struct{ Body Message }, error) {
@@ -98,11 +103,43 @@ func (a *API) messageStatus(ctx context.Context, id engine.MessageID) (*struct{ 
 	if err != nil {
 		return nil, a.problemOf(ctx, err, "message", false)
 	}
-	out := Message{ID: id.String(), App: s.App, Environment: s.Environment.String(), Lane: s.Lane.String(), Count: id.Count, Accepted: s.Accepted, States: map[string]int{}, Done: s.Done, Reasons: reasonCounts(s.Reasons)}
+	return &struct{ Body Message }{newMessage(&s)}, nil
+}
+
+func newMessage(s *engine.MessageStatus) Message {
+	out := Message{ID: s.ID.String(), App: s.App, Environment: s.Environment.String(), Lane: s.Lane.String(), Count: s.ID.Count, Accepted: s.Accepted, States: map[string]int{}, Done: s.Done, Reasons: reasonCounts(s.Reasons)}
 	for state, n := range s.States {
 		out.States[state.String()] = n
 	}
-	return &struct{ Body Message }{out}, nil
+	return out
+}
+
+// Messages is a page of them.
+type Messages struct {
+	Messages []Message `json:"messages"`
+	Next     string    `json:"next,omitempty" doc:"The cursor of the next page; left out at the end. A page can be short, or empty, and not be the last."`
+}
+
+func (a *API) listMessages(ctx context.Context, in *struct {
+	App   string   `query:"app" maxLength:"40" doc:"Only this app."`
+	State []string `query:"state" enum:"queued,scheduled,sending,retrying,accepted,rejected,expired,cancelled,unknown" doc:"Only those of which a notification is in one of these states, separated by commas."`
+	Paging
+},
+) (*page[Messages], error) {
+	from, p := readPlace(messagesCursor, in.Cursor)
+	if p != nil {
+		return nil, p
+	}
+	list, next, err := a.engine.Messages(ctx, engine.Filter{App: in.App, States: (&VerdictFilter{State: in.State}).states()}, from, in.Limit)
+	if err != nil {
+		return nil, a.problemOf(ctx, err, "message", false)
+	}
+	out := &page[Messages]{Body: Messages{Messages: make([]Message, 0, len(list)), Next: writePlace(messagesCursor, next)}}
+	for i := range list {
+		out.Body.Messages = append(out.Body.Messages, newMessage(&list[i]))
+	}
+	out.Link = in.link("cursor", out.Body.Next)
+	return out, nil
 }
 
 // maxLookedAt bounds the notifications that one page looks at, so that a filter

@@ -91,6 +91,8 @@ var (
 	descLog        = describe("aviso_log_bytes", "Size of the log on disk; 0 on a cluster.")
 	descLogLimit   = describe("aviso_log_limit_bytes", "How large it may get; 0 on a cluster.")
 	descAside      = describe("aviso_chunks_aside", "Chunks that cannot be read and were set aside; each wants a person.")
+	descStrangers  = describe("aviso_unconfigured_notifications", "Notifications that wait for an app that is not configured, or has no credential there.", "app", "environment")
+	descLost       = describe("aviso_log_lost_messages", "Messages of the log that cannot be read any more, since its files are damaged; each wants a person.", "stream")
 	descLogFull    = describe("aviso_log_full", "1 while nothing is accepted for want of space.")
 )
 
@@ -116,6 +118,12 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	send(descLogLimit, gauge, float64(s.LogLimit))
 	send(descAside, gauge, float64(s.Aside))
 	send(descLogFull, gauge, flag(s.Full))
+	for _, x := range s.Strangers {
+		send(descStrangers, gauge, float64(x.Notifications), x.App, x.Environment.String())
+	}
+	for _, x := range s.Lost {
+		send(descLost, gauge, float64(x.Messages), x.Stream)
+	}
 	for i := range s.Apps {
 		app := &s.Apps[i]
 		send(descPaused, gauge, flag(app.Control.Paused), app.App)

@@ -50,6 +50,8 @@ const (
 	batchCursor
 	deadCursor
 	letterCursor
+	liveCursor
+	messagesCursor
 )
 
 // text writes a place in a list, so that nobody counts on what is in it.

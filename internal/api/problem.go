@@ -38,6 +38,7 @@ var (
 	crossOrigin      = kind{"cross-origin", 403, "Refused to a page of another origin", "A browser said that a page of another site made this request. Programs are not affected."}
 	notFound         = kind{"not-found", 404, "There is no such thing", "The path is wrong, or what it names was never here, or it was so long ago that nothing is known of it any more."}
 	wrongMethod      = kind{"method-not-allowed", 405, "The method does not fit the path", "The header field Allow names those that do."}
+	conflict         = kind{"conflict", 409, "Somebody else is changing it", "Two wanted to change the same thing at the same moment, and the other one was first. Look what has become of it."}
 	tooBusy          = kind{"busy", 429, "Too much is being handed in at once", "Nothing was accepted. Send it again after Retry-After seconds, and then with fewer requests at a time."}
 	queueFull        = kind{"queue-full", 503, "The queue is full", "Nothing was accepted. It passes when notifications have been sent, or when somebody makes room on the disk."}
 	notConfirmed     = kind{"not-confirmed", 503, "The log did not confirm in time", "It is not known whether the message was accepted. Sending it again can have it arrive twice; a collapse id makes that harmless."}
@@ -52,7 +53,7 @@ var (
 // status alone: the first of a status is meant.
 var kinds = []*kind{
 	&invalidRequest, &malformedBody, &bodyTooLarge, &bodyTooSlow, &unsupportedMedia, &notAcceptable, &unauthorized, &crossOrigin, &notFound,
-	&wrongMethod, &tooBusy, &queueFull, &notConfirmed, &logUnavailable, &shuttingDown, &cutShort, &batchInterrupted, &internalError,
+	&wrongMethod, &conflict, &tooBusy, &queueFull, &notConfirmed, &logUnavailable, &shuttingDown, &cutShort, &batchInterrupted, &internalError,
 }
 
 // problemsPath is where the table is served, and with the kind a problem's type.
@@ -265,6 +266,8 @@ func (a *API) problemOf(ctx context.Context, err error, what string, writing boo
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
 		return newProblem(&notFound, "there is no such "+what+" here, or it was so long ago that nothing is known of it any more")
+	case errors.Is(err, engine.ErrConflict):
+		return newProblem(&conflict, "somebody else is changing this "+what+" at this moment, and what they do is done")
 	case errors.Is(err, engine.ErrBusy):
 		return later(&tooBusy, busyRetry)
 	case errors.Is(err, engine.ErrFull):

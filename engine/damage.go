@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/minio/highwayhash"
+)
+
+// Disks lose bytes. The log's server takes what it can still read and says little of
+// the rest: a stream whose description is damaged is not there, and what stands
+// behind a damaged record in the same file is gone. So it is looked for: before the
+// server starts, what it would stumble over is put right; after that the streams
+// that should be there are opened from what is left of them; and now and then their
+// gaps are counted. Ours have none of their own, since they are cut off at the
+// beginning only.
+
+// Lost is what is missing of a stream of the log.
+type Lost struct {
+	Stream string
+	// Messages are missing; on a queue each is a chunk of up to 1,024 notifications.
+	Messages int64
+	Detail   string
+}
+
+// damage is what was found.
+type damage struct {
+	mu   sync.Mutex
+	lost map[string]Lost
+	ends map[string]uint64 // the last sequence that was ever seen
+	at   time.Time         // of the last look
+}
+
+// damageEvery is how often gaps are counted.
+const damageEvery = 5 * time.Second
+
+func newDamage() damage { return damage{lost: map[string]Lost{}, ends: map[string]uint64{}} }
+
+func (d *damage) list() []Lost {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := make([]Lost, 0, len(d.lost))
+	for _, l := range d.lost {
+		list = append(list, l)
+	}
+	slices.SortFunc(list, func(a, b Lost) int { return strings.Compare(a.Stream, b.Stream) })
+	return list
+}
+
+// streamsFolder is where the embedded server keeps what is ours.
+func streamsFolder(dir string) string { return filepath.Join(dir, "log", "jetstream", "$G", "streams") }
+
+// ours says that a stream belongs to the engine.
+func ours(stream string) bool {
+	return strings.HasPrefix(stream, streamPrefix) || strings.HasPrefix(stream, "KV_"+streamPrefix)
+}
+
+// inspect looks at the descriptions of streams and of their consumers, before the
+// server does. It returns the streams whose description is damaged, and takes damaged
+// consumers away: the server would close their stream. They are made again, and what
+// they had handed out is told by verdicts.
+func inspect(dir string) (streams, consumers []string, err error) {
+	folder := streamsFolder(dir)
+	entries, err := os.ReadDir(folder)
+	if os.IsNotExist(err) {
+		return nil, nil, nil
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if !entry.IsDir() || !ours(name) {
+			continue
+		}
+		if path := filepath.Join(folder, name); !described(path, name) && !unfinished(path) {
+			streams = append(streams, name)
+		}
+		observers, _ := os.ReadDir(filepath.Join(folder, name, "obs")) // there can be none
+		for _, o := range observers {
+			path := filepath.Join(folder, name, "obs", o.Name())
+			if described(path, name+"/"+o.Name()) {
+				continue
+			}
+			begun := unfinished(path)
+			if err := os.RemoveAll(path); err != nil {
+				return nil, nil, err
+			}
+			if !begun {
+				consumers = append(consumers, name)
+			}
+		}
+	}
+	return streams, consumers, err
+}
+
+// unfinished reports whether a folder is what a process left that ended while it made
+// a stream or a consumer: nothing was in it yet.
+func unfinished(folder string) bool {
+	if _, err := os.Stat(filepath.Join(folder, "meta.sum")); err == nil {
+		return false
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "msgs", "*.blk"))
+	return err == nil && !slices.ContainsFunc(files, func(f string) bool {
+		info, err := os.Stat(f)
+		return err == nil && info.Size() > 0
+	})
+}
+
+// described reports whether the description in a folder is what was written: it has
+// a sum beside it, with the name as the key.
+func described(folder, name string) bool {
+	text, err := os.ReadFile(filepath.Join(folder, "meta.inf"))
+	if err != nil {
+		return false
+	}
+	sum, err := os.ReadFile(filepath.Join(folder, "meta.sum"))
+	if err != nil {
+		return false
+	}
+	key := sha256.Sum256([]byte(name))
+	h, err := highwayhash.NewDigest64(key[:])
+	if err != nil {
+		return false
+	}
+	h.Write(text)
+	return hex.EncodeToString(h.Sum(nil)) == string(sum)
+}
+
+// tellOfInspection says what inspect found.
+func (e *Engine) tellOfInspection() {
+	for _, name := range e.store.damagedStreams {
+		e.log.Error("the description of a part of the log is damaged; it is opened again from its data", "stream", name)
+	}
+	for _, name := range e.store.damagedConsumers {
+		e.log.Error("the place in a part of the log is damaged; it is read again from the beginning, and verdicts tell what is done", "stream", name)
+	}
+}
+
+// openDamaged opens the queues that are on the disk and not on the log, since their
+// description was damaged.
+func (e *Engine) openDamaged(ctx context.Context) error {
+	for _, name := range e.store.damagedStreams {
+		p, batch, ok := parseQueueName(name)
+		if !ok {
+			continue // it was opened with the others of its kind
+		}
+		if _, err := e.queueFor(ctx, p, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseQueueName reads what a queue is for from its name.
+func parseQueueName(name string) (p path, batch BatchID, ok bool) {
+	rest, ok := strings.CutPrefix(name, queuePrefix)
+	kind := "queue"
+	if !ok {
+		if rest, ok = strings.CutPrefix(name, batchStream); !ok {
+			return p, batch, false
+		}
+		kind = "batch"
+	}
+	parts := strings.SplitN(rest, "-", 3)
+	if len(parts) < 3 {
+		return p, batch, false
+	}
+	if kind == "batch" {
+		i := strings.LastIndexByte(parts[2], '-')
+		if i < 0 {
+			return p, batch, false
+		}
+		parts = append(parts[:2], parts[2][:i], parts[2][i+1:])
+	}
+	return parseQueueSubject("aviso." + kind + "." + strings.Join(parts, "."))
+}
+
+// streamState is what the server tells of a stream, its losses included.
+type streamState struct {
+	Messages uint64 `json:"messages"`
+	FirstSeq uint64 `json:"first_seq"`
+	LastSeq  uint64 `json:"last_seq"`
+	Lost     *struct {
+		Msgs  []uint64 `json:"msgs"`
+		Bytes uint64   `json:"bytes"`
+	} `json:"lost"`
+}
+
+func (e *Engine) streamState(ctx context.Context, name string) (s streamState, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	answer, err := e.store.conn.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+name, nil)
+	if err != nil {
+		return s, storeError(err)
+	}
+	var info struct {
+		State streamState `json:"state"`
+		Error *struct {
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(answer.Data, &info); err != nil {
+		return s, err
+	}
+	if info.Error != nil {
+		return s, fmt.Errorf("stream %s: %s", name, info.Error.Description)
+	}
+	return info.State, nil
+}
+
+// lookForDamage counts what is missing of the log, and says so when it has become
+// more.
+func (e *Engine) lookForDamage(ctx context.Context) error {
+	d := &e.damage
+	if time.Since(d.at) < damageEvery {
+		return nil
+	}
+	d.at = time.Now()
+	// Of the last two, any message can be taken off.
+	whole := map[string]bool{streamVerdicts: true, streamDead: true, streamLater: false, streamBuried: false}
+	for _, q := range e.allQueues() {
+		whole[q.name] = true
+	}
+	for name, hasNoGaps := range whole {
+		s, err := e.streamState(ctx, name)
+		if err != nil {
+			if !e.gone(ctx, name) {
+				return err
+			}
+			continue // a batch's queue, which is done
+		}
+		if l := d.count(name, s, hasNoGaps); l != nil {
+			e.log.Error("a part of the log is damaged, and what stood there is lost", "stream", l.Stream, "messages", l.Messages, "found", l.Detail)
+		}
+	}
+	return nil
+}
+
+// count counts what is missing of a stream, and returns it if it has become more.
+func (d *damage) count(name string, s streamState, hasNoGaps bool) *Lost {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	missing, bytes := int64(0), uint64(0)
+	if s.Lost != nil {
+		missing, bytes = int64(len(s.Lost.Msgs)), s.Lost.Bytes
+	}
+	if hasNoGaps && s.Messages > 0 && s.FirstSeq > 0 {
+		missing = max(missing, int64(s.LastSeq-s.FirstSeq+1)-int64(s.Messages))
+	}
+	if end := d.ends[name]; s.LastSeq < end {
+		missing = max(missing, int64(end-s.LastSeq))
+	}
+	d.ends[name] = max(d.ends[name], s.LastSeq)
+	old := d.lost[name]
+	// What was lost stays lost, also when the gap has been cut off.
+	l := Lost{Stream: name, Messages: max(missing, old.Messages)}
+	switch {
+	case l.Messages > 0:
+		l.Detail = fmt.Sprintf("%d messages cannot be read any more", l.Messages)
+	case bytes > 0:
+		l.Detail = fmt.Sprintf("%d bytes cannot be read any more", bytes)
+	default:
+		return nil
+	}
+	l.Detail = cmp.Or(l.Detail, old.Detail)
+	d.lost[name] = l
+	if l == old {
+		return nil
+	}
+	return &l
+}
