@@ -134,8 +134,13 @@ func described(folder, name string) bool {
 	return hex.EncodeToString(h.Sum(nil)) == string(sum)
 }
 
-// tellOfInspection says what inspect found.
+// tellOfInspection says what inspect and repair found.
 func (e *Engine) tellOfInspection() {
+	for name, n := range e.store.lostRecords {
+		l := Lost{name, int64(n), lostDetail(int64(n))}
+		e.damage.lost[name] = l
+		e.tellLost(l)
+	}
 	for _, name := range e.store.damagedStreams {
 		e.log.Error("the description of a part of the log is damaged; it is opened again from its data", "stream", name)
 	}
@@ -238,10 +243,18 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 			continue // a batch's queue, which is done
 		}
 		if l := d.count(name, s, hasNoGaps); l != nil {
-			e.log.Error("a part of the log is damaged, and what stood there is lost", "stream", l.Stream, "messages", l.Messages, "found", l.Detail)
+			e.tellLost(*l)
 		}
 	}
 	return nil
+}
+
+func (e *Engine) tellLost(l Lost) {
+	e.log.Error("a part of the log is damaged, and what stood there is lost", "stream", l.Stream, "messages", l.Messages, "found", l.Detail)
+}
+
+func lostDetail(messages int64) string {
+	return fmt.Sprintf("%d messages cannot be read any more", messages)
 }
 
 // count counts what is missing of a stream, and returns it if it has become more.
@@ -264,7 +277,7 @@ func (d *damage) count(name string, s streamState, hasNoGaps bool) *Lost {
 	l := Lost{Stream: name, Messages: max(missing, old.Messages)}
 	switch {
 	case l.Messages > 0:
-		l.Detail = fmt.Sprintf("%d messages cannot be read any more", l.Messages)
+		l.Detail = lostDetail(l.Messages)
 	case bytes > 0:
 		l.Detail = fmt.Sprintf("%d bytes cannot be read any more", bytes)
 	default:

@@ -165,18 +165,7 @@ func (l *ledger) saveCounts() error {
 // replaceCounts writes the file; one that is half written is never seen, also when
 // the power fails.
 func (l *ledger) replaceCounts(data []byte) error {
-	f, err := os.OpenFile(l.countsPath()+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), l.countsPath()); err != nil {
-		return err
-	}
-	return syncFolder(l.dir)
+	return replaceFile(l.countsPath(), data)
 }
 
 // syncFolder makes the names in a folder survive a loss of power.

@@ -81,7 +81,8 @@ type store struct {
 	replicas int
 	// What was damaged when the embedded log was opened.
 	damagedStreams, damagedConsumers []string
-	log      *slog.Logger
+	lostRecords                      map[string]int // by stream
+	log                              *slog.Logger
 }
 
 func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store, err error) {
@@ -105,8 +106,11 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("log", "error", discreet(cfg.URLs, err)) }),
 	}
 	if cfg.URLs == "" {
-		if s.damagedStreams, s.damagedConsumers, err = inspect(cfg.Dir); err != nil {
-			return nil, fmt.Errorf("engine: %w", err)
+		if s.damagedStreams, s.damagedConsumers, err = inspect(cfg.Dir); err == nil {
+			s.lostRecords, err = repair(cfg.Dir)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("engine: the log cannot be looked through: %w", err)
 		}
 		if s.inside, err = embed(cfg, log); err != nil {
 			return nil, err
