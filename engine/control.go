@@ -339,9 +339,8 @@ func (e *Engine) CancelBatch(ctx context.Context, id BatchID) error {
 	if err := e.changeBatch(ctx, id, func(b *BatchRecord) { b.Cancelled = true }); err != nil {
 		return err
 	}
-	e.leases.endCalledBack(id.unit())
 	e.sweeper.cancelled(id)
-	return nil
+	return e.leases.endCalledBack(ctx, id.unit())
 }
 
 // PaceBatch: see PauseBatch.

@@ -50,7 +50,7 @@ type lease struct {
 	dueAt   []due    // and when
 	buried  []buriedTarget
 	dead    []deadToken
-	ended   bool
+	gone    bool
 	began   time.Time // when section became non-empty
 	tally   tally     // of the verdicts in section
 	sent    int       // verdicts in section on what was handed to the client
@@ -63,7 +63,8 @@ type status uint8
 const (
 	waiting   status = iota // for its turn
 	handed                  // to the client
-	decided                 // it has a verdict, which is not on the disk yet
+	answered                // what became of it is not on the disk yet
+	ended                   // the same, and it was not sent
 	saved                   // nothing more is to be done about it here
 	announced status = 0x80 // and that it is being sent is on the disk
 )
@@ -72,6 +73,9 @@ func (s status) is(of status) bool { return s&^announced == of }
 
 // underWay says that it may be sent, or has been and nobody could know it.
 func (s status) underWay() bool { return !s.is(saved) }
+
+// sending says that it is with the client, or that its verdict is about to be there.
+func (s status) sending() bool { return s.is(handed) || s.is(answered) }
 
 // delivery is one notification on its way.
 type delivery struct {
@@ -473,7 +477,11 @@ func (l *lease) decided(i int, t *target, now time.Time, d *decision, uniqueID s
 	}
 	l.section.add(l.chunk, t, now, d, uniqueID, suppressed)
 	l.open--
-	l.status[i] = decided
+	if l.status[i].is(handed) {
+		l.status[i] = answered
+	} else {
+		l.status[i] = ended
+	}
 	l.fresh = append(l.fresh, uint32(i))
 	if d.state == Retrying {
 		next := *t
@@ -506,7 +514,7 @@ func (l *lease) giveUp(unsent bool, list ...int) {
 			t.attempts = 0          // of a state it had ended in: none
 			l.section.add(l.chunk, &t, now, &decision{state: Queued}, "", false)
 			l.fresh = append(l.fresh, uint32(i))
-			l.status[i] = decided
+			l.status[i] = ended
 		} else {
 			l.status[i] = saved
 		}
@@ -568,10 +576,10 @@ func (l *lease) finish() {
 // end forgets the lease, and reports whether it was there.
 func (l *lease) end() bool {
 	l.mu.Lock()
-	w, n, ended := l.window, l.held, l.ended
-	l.held, l.ended = 0, true
+	w, n, gone := l.window, l.held, l.gone
+	l.held, l.gone = 0, true
 	l.mu.Unlock()
-	if ended {
+	if gone {
 		return false
 	}
 	l.engine.leases.remove(l)
@@ -707,7 +715,7 @@ func (s *leases) sending(unit apns.ID, number uint32) bool {
 		}
 		l.mu.Lock()
 		for i, status := range l.status {
-			if l.chunk.targets[i].number == number && (status.is(handed) || status.is(decided)) {
+			if l.chunk.targets[i].number == number && status.sending() {
 				l.mu.Unlock()
 				return true
 			}
@@ -728,7 +736,7 @@ func (s *leases) countSending(id MessageID, chosen func(number uint32) bool) (n 
 		l.mu.Lock()
 		for i, status := range l.status {
 			number := l.chunk.targets[i].number
-			if (status.is(handed) || status.is(decided)) && id.Contains(numbered(unit, number)) && chosen(number) {
+			if status.sending() && id.Contains(numbered(unit, number)) && chosen(number) {
 				n++
 			}
 		}
@@ -793,19 +801,23 @@ func (l *lease) tend(now time.Time, renew bool) {
 }
 
 // endCalledBack ends what was called back and is held here without having been
-// handed over.
-func (s *leases) endCalledBack(unit apns.ID) {
+// handed over, and returns when that is on the disk.
+func (s *leases) endCalledBack(ctx context.Context, unit apns.ID) error {
 	now := time.Now()
 	for _, l := range s.all() {
 		if l.chunk.unit != unit {
 			continue
 		}
 		l.endWaiting(now)
-		l.mu.Lock()
-		some := l.section.count > 0
-		l.mu.Unlock()
-		if some {
+		for l.count(ended) > 0 {
 			l.engine.recorder.add(l)
+			select {
+			case <-l.over:
+			case <-ctx.Done():
+				return storeError(ctx.Err())
+			case <-time.After(recordLinger):
+			}
 		}
 	}
+	return nil
 }

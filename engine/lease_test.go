@@ -85,7 +85,7 @@ func TestOverlapUntilSaved(t *testing.T) {
 	for _, test := range []struct {
 		status  status
 		overlap bool
-	}{{waiting, true}, {handed, true}, {handed | announced, true}, {decided, true}, {decided | announced, true}, {saved, false}, {saved | announced, false}} {
+	}{{waiting, true}, {handed, true}, {handed | announced, true}, {answered, true}, {ended | announced, true}, {saved, false}, {saved | announced, false}} {
 		one.status[1] = test.status
 		if got := e.leases.overlap(other); got != test.overlap {
 			t.Errorf("while the other copy has status %x: overlap %v", test.status, got)

@@ -288,7 +288,9 @@ const heardAfter = 500 * time.Millisecond
 // endCancelled ends what waits of a message that was called back.
 func (e *Engine) endCancelled(ctx context.Context, id MessageID) error {
 	unit, _ := split(id.First)
-	e.leases.endCalledBack(unit)
+	if err := e.leases.endCalledBack(ctx, unit); err != nil {
+		return err
+	}
 	return e.sweepUnit(ctx, unit)
 }
 

@@ -22,7 +22,8 @@ type Verdict struct {
 	DeviceToken string
 	State       State
 	At          time.Time
-	// Attempts is how many there were until then, this one included.
+	// Attempts is how many there were until then, this one included; a dead letter
+	// that is sent again begins anew.
 	Attempts int
 	// Status and Reason are APNs's answer, if there was one.
 	Status int
@@ -239,6 +240,9 @@ func (v *rawVerdict) verdict() Verdict {
 		DeviceToken: hex.EncodeToString(v.token), State: v.state, At: time.UnixMilli(v.at).UTC(), Attempts: int(v.attempts),
 		Status: v.status, Reason: apns.Reason(v.reason), Detail: v.detail, UniqueID: v.uniqueID,
 		Suppressed: v.flags&verdictSuppressed != 0, Buried: v.flags&verdictBuried != 0,
+	}
+	if v.state == Queued {
+		out.Attempts = 0 // it has what the notification had ended as in their place
 	}
 	if v.batch {
 		out.Batch = BatchID(v.unit)

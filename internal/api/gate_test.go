@@ -105,7 +105,7 @@ func TestDrain(t *testing.T) {
 	r.Drain()
 	var h Health
 	r.want(r.do("GET", "/readyz?verbose", ""), 503, &h)
-	if h.OK || len(h.Checks) != 4 || h.Checks[0].OK || h.Checks[0].Detail != "shutting down" || !h.Checks[1].OK {
+	if h.OK || len(h.Checks) != 6 || h.Checks[0].OK || h.Checks[0].Detail != "shutting down" || !h.Checks[1].OK {
 		t.Errorf("%+v", h)
 	}
 	r.want(r.do("GET", "/livez", ""), 200, nil)
