@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ import (
 // table. The zero State stands for a notification that has none yet.
 var follows = map[State][]State{
 	0:         {Sending, Retrying, Accepted, Rejected, Expired, Cancelled, Unknown},
-	Sending:   {Queued, Retrying, Accepted, Rejected, Expired, Cancelled, Unknown},
+	Sending:   {Queued, Sending, Retrying, Accepted, Rejected, Expired, Cancelled, Unknown},
 	Retrying:  {Sending, Retrying, Accepted, Rejected, Expired, Cancelled, Unknown},
 	Rejected:  {Queued},
 	Expired:   {Queued},
@@ -44,7 +45,16 @@ type model struct {
 	hard    bool // an engine ended with notifications under way
 
 	messages []*modelMessage
+	batches  []*modelBatch
 	devices  int
+	away     bool // the app is not configured
+}
+
+type modelBatch struct {
+	id        BatchID
+	lines     int
+	rate      float64
+	cancelled bool
 }
 
 type modelMessage struct {
@@ -93,6 +103,9 @@ func (m *model) fault(f sim.Fault) {
 }
 
 func (m *model) submit(t *rapid.T) {
+	if m.away {
+		return // nobody could hand anything in
+	}
 	now := time.Now()
 	mm := &modelMessage{drop: rapid.Bool().Draw(t, "drop unknown"), until: now.Add(DefaultLifetime)}
 	message := hello()
@@ -160,26 +173,28 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"APNs is well again": func(*rapid.T) { m.apple.ClearFaults() },
 		"cancel": func(t *rapid.T) {
 			if len(m.messages) > 0 {
-				mm := rapid.SampledFrom(m.messages).Draw(t, "message")
-				mm.cancelled = true
-				if err := m.engine.CancelMessage(context.Background(), mm.id); err != nil {
-					t.Fatal(err)
-				}
+				m.cancel(t, rapid.SampledFrom(m.messages).Draw(t, "message"))
 			}
 		},
 		"pause": func(t *rapid.T) {
-			if err := m.engine.PauseApp(context.Background(), "shop", ""); err != nil {
+			if err := m.engine.PauseApp(context.Background(), "shop", ""); err != nil && !m.away {
 				t.Fatal(err)
 			}
 		},
 		"resume": func(t *rapid.T) {
-			if err := m.engine.ResumeApp(context.Background(), "shop"); err != nil {
+			if err := m.engine.ResumeApp(context.Background(), "shop"); err != nil && !m.away {
 				t.Fatal(err)
 			}
 		},
 		"a moment passes":          func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 50).Draw(t, "ms")) * time.Millisecond) },
 		"a while passes":           func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 90).Draw(t, "s")) * time.Second) },
 		"an hour passes":           func(*rapid.T) { time.Sleep(time.Hour) },
+		"the app goes":             func(*rapid.T) { m.away = true; m.setApps("other") },
+		"the app comes back":       func(*rapid.T) { m.away = false; m.setApps("shop") },
+		"a batch":                  m.batch,
+		"a batch is changed":       m.changeBatch,
+		"dead letters":             m.letters,
+		"all is well":              func(t *rapid.T) { m.allIsWell(t) },
 		"the engine stops":         func(*rapid.T) { m.close(10 * time.Second); m.open() },
 		"the engine stops at once": func(*rapid.T) { m.hard = true; m.close(0); m.open() },
 		"the engine is killed":     func(*rapid.T) { m.crash() },
@@ -188,9 +203,11 @@ func (m *model) actions() map[string]func(*rapid.T) {
 
 // finish lets everything end and holds what was told against what happened.
 func (m *model) finish() {
-	m.apple.ClearFaults()
-	if err := m.engine.ResumeApp(context.Background(), "shop"); err != nil {
-		m.t.Fatal(err)
+	m.allIsWell(m.t)
+	for _, b := range m.batches {
+		if err := errors.Join(m.engine.ResumeBatch(context.Background(), b.id), m.engine.PaceBatch(context.Background(), b.id, 0)); err != nil {
+			m.t.Fatal(err)
+		}
 	}
 	for end := time.Now().Add(40 * time.Hour); !m.ended() && time.Now().Before(end); {
 		time.Sleep(time.Minute)
@@ -213,6 +230,9 @@ func (m *model) finish() {
 			m.check(mm, d, processed[id.String()])
 		}
 	}
+	for _, b := range m.batches {
+		m.checkBatch(b)
+	}
 	if n := m.engine.leases.count(); n != 0 {
 		m.t.Errorf("%d leases are left", n)
 	}
@@ -232,6 +252,11 @@ func (m *model) ended() bool {
 			m.t.Fatalf("%+v: %v", mm, err)
 		}
 		if !s.Done {
+			return false
+		}
+	}
+	for _, b := range m.batches {
+		if s, err := m.engine.Batch(context.Background(), b.id); err != nil || !s.Done {
 			return false
 		}
 	}
