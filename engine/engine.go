@@ -351,6 +351,8 @@ const (
 	// lookAroundEvery is how often space, retention and the queues of other
 	// engines are looked at.
 	lookAroundEvery = time.Second
+	// idleLookEvery is the same while nothing happens.
+	idleLookEvery = 5 * time.Second
 )
 
 // complain logs what does not work, unless it is the doing of Close or follows
@@ -370,16 +372,20 @@ func (e *Engine) complain(ctx context.Context, what string, err error, more ...a
 func (e *Engine) janitor(ctx context.Context) {
 	tick := time.NewTicker(janitorEvery)
 	defer tick.Stop()
-	looked := time.Time{}
+	looked, written := time.Time{}, uint64(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		look := time.Since(looked) >= lookAroundEvery
+		every := lookAroundEvery
+		if e.store.embedded() && e.store.written.Load() == written && e.leases.count() == 0 && !e.full.Load() && !e.stuck.Load() {
+			every = idleLookEvery
+		}
+		look := time.Since(looked) >= every
 		if look {
-			looked = time.Now()
+			looked, written = time.Now(), e.store.written.Load()
 			e.complain(ctx, "the space of the log cannot be looked at", e.lookForSpace(ctx))
 		}
 		if e.stuck.Load() {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -82,7 +83,9 @@ type store struct {
 	// What was damaged when the embedded log was opened.
 	damagedStreams, damagedConsumers []string
 	lostRecords                      map[string]int // by stream
-	log                              *slog.Logger
+
+	written atomic.Uint64 // messages, by this process
+	log     *slog.Logger
 }
 
 func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store, err error) {
@@ -307,6 +310,7 @@ func (s *store) put(ctx context.Context, subject string, data []byte, options ..
 func (s *store) putMsg(ctx context.Context, msg *nats.Msg, options ...jetstream.PublishOpt) (uint64, error) {
 	ctx, cancel := s.wait(ctx)
 	defer cancel()
+	s.written.Add(1)
 	ack, err := s.PublishMsg(ctx, msg, options...)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errGivenUp) {
 		return 0, fmt.Errorf("%w: %w", ErrStore, cause)
