@@ -23,15 +23,39 @@ const (
 	cut             // a batch of which a part was accepted, and the answer says so
 )
 
+// order is what is asked for with one POST.
+type order struct {
+	batch bool
+	drop  bool // on_unknown=drop
+	count int
+	app   string // "" if the configuration has one only
+	lane  string
+	// sendAt and expires are zero if nothing is said about them.
+	sendAt, expires time.Time
+	rate            float64 // of a batch
+	paused          bool
+}
+
 // request is one POST that was made.
 type request struct {
+	order
 	index  int
-	batch  bool
-	drop   bool // on_unknown=drop
-	count  int
 	base   int // of its notifications in the book
 	answer answer
 	at     time.Time // of the answer
+	// held says that somebody kept it back, so that it tells nothing about how
+	// long things take.
+	held bool
+	// buriable says that APNs was told to refuse some of it for their topic.
+	buriable bool
+	// called is how it was called back, if it was.
+	called calledBack
+	// times are of all that was processed, if it has or had a rate, as UNIX
+	// milliseconds.
+	times []int64
+	paced bool
+	// healthy: see book.
+	healthy bool
 
 	message engine.MessageID // of a message that was accepted
 	batchID engine.BatchID   // of a batch
@@ -40,11 +64,26 @@ type request struct {
 	processed int // distinct notifications of it
 }
 
+// name is how the API calls it.
+func (r *request) name() string {
+	if r.batch {
+		return r.batchID.String()
+	}
+	return r.message.String()
+}
+
+// calledBack is the cancelling of a request, as its caller knows it.
+type calledBack struct {
+	asked, answered time.Time // zero if it was not
+}
+
 // notification is what the simulator saw of one.
 type notification struct {
 	id        apns.ID
 	first     int64 // when it was processed, in UNIX milliseconds
 	processed uint8
+	refused   bool   // there was an attempt that was not processed
+	lives     uint8  // how often it may have been sent again by a person
 	epoch     uint16 // of the engine that it was last processed for
 }
 
@@ -64,6 +103,8 @@ type book struct {
 	// strange is what the simulator saw and nobody handed in.
 	strange []string
 	dead    int // pushes to dead device tokens
+	// healthy says that no device token of this row is dead.
+	healthy bool
 	seen    uint64
 	// gaps are the times in which nothing was processed, if they were long.
 	last time.Time
@@ -92,16 +133,16 @@ const (
 func deadToken(i int) string { return fmt.Sprintf("dead%060x", i) }
 
 // begin notes a request before it is made.
-func (b *book) begin(batch, drop bool, count int) *request {
+func (b *book) begin(o order) *request {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := &request{index: len(b.requests), batch: batch, drop: drop, count: count, base: len(b.notes)}
+	r := &request{order: o, index: len(b.requests), base: len(b.notes), healthy: b.healthy, paced: o.rate > 0, held: o.rate > 0 || o.paused}
 	b.requests = append(b.requests, r)
-	b.notes = append(b.notes, make([]notification, count)...)
+	b.notes = append(b.notes, make([]notification, o.count)...)
 	return r
 }
 
-func (r *request) isDead(i int) bool { return (r.base+i)%deadEvery == deadEvery-1 }
+func (r *request) isDead(i int) bool { return !r.healthy && (r.base+i)%deadEvery == deadEvery-1 }
 
 func (r *request) token(seed uint64, i int) string {
 	if r.isDead(i) {
@@ -198,8 +239,13 @@ func (b *book) take(p *sim.Push, epoch int) {
 	case n.id != id:
 		complain("it had another id before")
 	}
+	r.early(p, complain)
 	if !processed {
+		n.refused = true
 		return
+	}
+	if r.paced {
+		r.times = append(r.times, p.Time.UnixMilli())
 	}
 	if took := p.Time.Sub(b.last); took > longGap && !b.last.IsZero() {
 		b.gaps = append(b.gaps, gap{p.Time, took})
@@ -216,4 +262,28 @@ func (b *book) take(p *sim.Push, epoch int) {
 	}
 	n.processed++
 	n.epoch = uint16(epoch)
+}
+
+// stillOnItsWay is what a push may come later than the moment it was called back
+// or expired: it had been written, and the answer was quicker.
+const stillOnItsWay = 500 * time.Millisecond
+
+// early complains about a push that must not come, or not yet, or not any more.
+func (r *request) early(p *sim.Push, complain func(string)) {
+	if p.Time.Before(r.sendAt) {
+		complain(fmt.Sprintf("sent %v before its time", r.sendAt.Sub(p.Time)))
+	}
+	if late := p.Time.Sub(r.expires); !r.expires.IsZero() && late > stillOnItsWay {
+		complain(fmt.Sprintf("sent %v after it had expired", late))
+	}
+	if late := p.Time.Sub(r.called.answered); !r.called.answered.IsZero() && late > stillOnItsWay {
+		complain(fmt.Sprintf("sent %v after the answer that it is called back", late))
+	}
+}
+
+// change changes what is known of a request while others read it.
+func (b *book) change(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
 }

@@ -115,7 +115,7 @@ func (c *cluster) prepare() error {
 		}
 	}
 	for i := range c.engines {
-		if err := c.configure(filepath.Join(c.dir, fmt.Sprintf("data-%d", i+1)), fmt.Sprintf("  lease: %v\n", c.lease)); err != nil {
+		if err := c.configure(filepath.Join(c.dir, fmt.Sprintf("data-%d", i+1)), fmt.Sprintf("  lease: %v\n", c.lease), shop); err != nil {
 			return err
 		}
 		c.configs[i] = filepath.Join(c.dir, fmt.Sprintf("aviso-%d.yaml", i+1))
@@ -213,9 +213,9 @@ func clusterRow(lease time.Duration, failures func(*cluster) []failure) func(*ri
 		r.res.Bound = r.res.Ends * 2 * lanes * window
 		r.settle(c.engines[0])
 		// The other one says the same.
-		other := &judge{book: r.book, ctx: r.ctx, http: newHTTP(), url: c.engines[1].url, res: &result{}, broken: r.broken}
+		other := &judge{book: r.book, caller: r.caller, ctx: r.ctx, url: c.engines[1].url, res: &result{}, broken: r.broken}
 		finals := map[string]int{}
-		if err := other.all("/v1/deliveries?limit=1000", func(d *delivery) {
+		if err := other.all(verdictList, "", "?limit=1000", func(d *delivery) {
 			if d.Done {
 				finals[d.ID]++
 			}

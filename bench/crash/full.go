@@ -24,21 +24,14 @@ const (
 	fullFor = 4 * time.Second
 )
 
-// control posts what is no notification.
-func (r *rig) control(s *server, path string) error {
-	req, err := http.NewRequestWithContext(r.ctx, http.MethodPost, s.url+path, strings.NewReader("{}"))
+// control calls an operation that has to be granted.
+func (r *rig) control(s *server, operation, arg string) error {
+	p, err := r.call(r.ctx, s.url, operation, arg, nil)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+apiKey)
-	req.Header.Set("Content-Type", "application/json")
-	response, err := r.load.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode >= 300 {
-		return errorf("POST %s: %s", path, response.Status)
+	if !p.ok() {
+		return errorf("%s %s: %s", operation, arg, p)
 	}
 	return nil
 }
@@ -46,7 +39,7 @@ func (r *rig) control(s *server, path string) error {
 // disk puts the data folder on a small file system. It reports false where this
 // machine does not let it.
 func (r *rig) disk() (bool, func(), error) {
-	data := filepath.Join(r.dir, "data")
+	data := r.data()
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return false, nil, err
 	}
@@ -78,7 +71,7 @@ func full(r *rig) error {
 		return err
 	}
 	defer func() { s.kill() }()
-	if err := r.control(s, "/v1/apps/shop:pause"); err != nil {
+	if err := r.control(s, "pause-app", shop); err != nil {
 		return err
 	}
 	l := r.load
@@ -117,7 +110,7 @@ func full(r *rig) error {
 	}
 	more, _ := r.book.progress()
 	began := time.Now()
-	if err := r.control(s, "/v1/apps/shop:resume"); err != nil {
+	if err := r.control(s, "resume-app", shop); err != nil {
 		return err
 	}
 	again, _ := r.book.progress()
@@ -216,7 +209,7 @@ func (r *rig) ready(s *server) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	response, err := r.load.http.Do(req)
+	response, err := r.http.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -226,7 +219,7 @@ func (r *rig) ready(s *server) (int, error) {
 // fillFor takes all of the disk, and whatever is freed on it, for a while. The
 // disk stays full until empty.
 func (r *rig) fillFor(d time.Duration) (empty func() error, err error) {
-	ballast := filepath.Join(r.dir, "data", "somebody-elses")
+	ballast := filepath.Join(r.data(), "somebody-elses")
 	f, err := os.Create(ballast)
 	if err != nil {
 		return nil, err

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,12 +15,17 @@ const (
 	// endsWithin bounds the time until everything accepted has ended, once
 	// nothing goes wrong any more.
 	endsWithin = 4 * time.Minute
+	// endsShort is the same for a short run, which is longer than a lease.
+	endsShort = 50 * time.Second
 	// askers ask the API at the same time.
 	askers = 8
 	// batchesListed is how many batches are also listed by themselves, since
 	// each listing reads the whole log of verdicts.
 	batchesListed = 20
 )
+
+// verdictList is the operation that lists verdicts.
+var verdictList = "list-verdicts"
 
 // delivery is what the API says about one notification.
 type delivery struct {
@@ -36,6 +37,8 @@ type delivery struct {
 	Done        bool
 	Status      int
 	Reason      string
+	Detail      string
+	At          time.Time
 }
 
 // fate is all that is told about one notification.
@@ -44,13 +47,21 @@ type fate struct {
 	final      string // the state, from the list of all verdicts
 	finals     uint8  // final verdicts in that list
 	unanswered uint8  // attempts without an answer
+	last       ending
+}
+
+// ending is what has to be looked at for some ends.
+type ending struct {
+	at             time.Time
+	reason, detail string
 }
 
 // judge holds what the API says against the book.
 type judge struct {
 	*book
+	*caller
 	ctx    context.Context
-	http   *http.Client
+	limit  time.Duration // until everything has to have ended
 	url    string
 	res    *result
 	broken func(format string, args ...any)
@@ -67,40 +78,26 @@ type judge struct {
 	elsewhere int
 }
 
-// get asks the API.
-func (j *judge) get(path string, out any) error {
-	req, err := http.NewRequestWithContext(j.ctx, http.MethodGet, j.url+path, nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+apiKey)
-	response, err := j.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %d %.300s", path, response.StatusCode, data)
-	}
-	return json.Unmarshal(data, out)
+// ask reads what the API tells.
+func (j *judge) ask(operation, arg, query string, out any) error {
+	return j.get(j.ctx, j.url, operation, arg, query, out)
 }
 
-// all reads every page of a list of deliveries.
-func (j *judge) all(path string, each func(*delivery)) error {
+// all reads every page of a list of deliveries or verdicts; query is not empty.
+func (j *judge) all(operation, arg, query string, each func(*delivery)) error {
 	for cursor := ""; ; {
 		var page struct {
-			Deliveries []delivery
-			Next       string
+			Deliveries, Verdicts []delivery
+			Next                 string
 		}
-		if err := j.get(path+cursor, &page); err != nil {
+		if err := j.ask(operation, arg, query+cursor, &page); err != nil {
 			return err
 		}
 		for i := range page.Deliveries {
 			each(&page.Deliveries[i])
+		}
+		for i := range page.Verdicts {
+			each(&page.Verdicts[i])
 		}
 		if page.Next == "" {
 			return nil
@@ -134,7 +131,7 @@ func (j *judge) run(drain func()) {
 
 // await asks for each request until all of it has ended.
 func (j *judge) await(open []*request) {
-	for end := time.Now().Add(endsWithin); len(open) > 0; {
+	for end := time.Now().Add(j.limit); len(open) > 0; {
 		var mu sync.Mutex
 		var left []*request
 		var failed error
@@ -143,7 +140,7 @@ func (j *judge) await(open []*request) {
 		for range askers {
 			all.Go(func() {
 				for r := range queue {
-					done, err := j.ask(r)
+					done, err := j.ended(r)
 					mu.Lock()
 					if err != nil && failed == nil {
 						failed = err
@@ -172,15 +169,15 @@ func (j *judge) await(open []*request) {
 	}
 }
 
-// ask asks for one request, and reports whether all of it has ended.
-func (j *judge) ask(r *request) (bool, error) {
+// ended asks for one request, and reports whether all of it has ended.
+func (j *judge) ended(r *request) (bool, error) {
 	if r.batch {
 		var b struct {
 			Done     bool
 			Accepted int64
 			Outcomes map[string]int64
 		}
-		err := j.get("/v1/batches/"+r.batchID.String(), &b)
+		err := j.ask("get-batch", r.batchID.String(), "", &b)
 		if err == nil && r.answer == cut && !b.Done {
 			// Its end could not be written down, so it stays open.
 			sum := int64(0)
@@ -193,7 +190,7 @@ func (j *judge) ask(r *request) (bool, error) {
 	}
 	n, done := 0, true
 	var wrong string
-	err := j.all("/v1/messages/"+r.message.String()+"/deliveries?limit=1000", func(d *delivery) {
+	err := j.all("list-message-deliveries", r.message.String(), "?limit=1000", func(d *delivery) {
 		if n >= r.count || d.ID != r.id(n).String() || d.DeviceToken != r.token(j.seed, n) {
 			wrong = fmt.Sprintf("%s lists %s to %s in place %d", r.message, d.ID, d.DeviceToken, n)
 			return
@@ -240,9 +237,21 @@ func low(id apns.ID) uint32 {
 	return uint32(id[12])<<24&0x3fffffff | uint32(id[13])<<16 | uint32(id[14])<<8 | uint32(id[15])
 }
 
+// mayReject says that a rejection is one that was asked for.
+func (j *judge) mayReject(d *delivery) bool {
+	if strings.HasPrefix(d.DeviceToken, "dead") && d.Status == 410 {
+		return true
+	}
+	r, _, ok := j.find(d.DeviceToken)
+	if !ok {
+		r = j.messages[d.Message]
+	}
+	return r != nil && r.buriable && d.Reason == buryReason
+}
+
 // list reads every verdict there is.
 func (j *judge) list() {
-	err := j.all("/v1/deliveries?limit=1000", func(d *delivery) {
+	err := j.all(verdictList, "", "?limit=1000", func(d *delivery) {
 		j.verdicts++
 		at, ok := j.place(d)
 		if !ok {
@@ -261,13 +270,13 @@ func (j *judge) list() {
 		switch {
 		case d.Done:
 			f.finals++
-			if f.final != "" && f.final != d.State && !j.shared {
+			if f.final != "" && f.final != d.State && !j.shared && n.lives == 0 {
 				j.broken("%s has ended as %s and as %s", d.ID, f.final, d.State)
 			}
-			if f.final == "" {
-				f.final = d.State // the newest, as the list begins with it
+			if f.final == "" { // the newest, as the list begins with it
+				f.final, f.last = d.State, ending{d.At, d.Reason, d.Detail}
 			}
-			if d.State == "rejected" && (d.Status != 410 || !strings.HasPrefix(d.DeviceToken, "dead")) {
+			if d.State == "rejected" && !j.mayReject(d) {
 				j.broken("%s was rejected with %d %s", d.ID, d.Status, d.Reason)
 			}
 		case d.State == "retrying" && d.Status == 0:
@@ -315,25 +324,14 @@ func (j *judge) compare() {
 			if f.finals > 0 {
 				known++
 			}
-			if f.finals > 1 {
+			if f.finals > 1+n.lives {
 				res.TwiceEnded++
 				if !j.shared || n.processed < 2 && !r.drop {
 					j.broken("%s has %d final verdicts (%s)", name(), f.finals, f.final)
 				}
 			}
-			switch {
-			case f.final == "accepted" && n.processed == 0 && !r.isDead(i):
-				j.broken("%s is called accepted and was never processed", name())
-			case f.final == "accepted" && r.isDead(i), f.final == "rejected" && n.processed > 0:
-				j.broken("%s is called %s and was processed %d times", name(), f.final, n.processed)
-			case f.final == "unknown" && !r.drop:
-				j.broken("%s is called unknown, and could have been sent again", name())
-			case f.final == "expired", f.final == "cancelled":
-				j.broken("%s is called %s, and nothing gave it a reason to be", name(), f.final)
-			case n.processed > 0 && f.finals == 0 && r.answer != accepted:
-				j.broken("%s was sent and has no verdict", name())
-			case r.answer == refused && (n.processed > 0 || f.finals > 0):
-				j.broken("%s was refused and sent all the same", name())
+			if wrong := j.wrong(r, i); wrong != "" {
+				j.broken("%s %s", name(), wrong)
 			}
 			if n.processed > 0 {
 				res.Processed++
@@ -351,10 +349,17 @@ func (j *judge) compare() {
 			byFault := min(further, int(f.unanswered))
 			res.DoubledByFault += byFault
 			res.DoubledByEnd += further - byFault
+			atOnce := 0
 			for _, d := range j.doubles[at] {
 				if d.before != d.now {
 					perEnd[d.before]++
+				} else {
+					atOnce++
 				}
+			}
+			if atOnce > byFault && !j.shared {
+				res.TwiceByOne++
+				j.broken("%s was processed %d times for one and the same engine, and APNs left %d attempts without an answer", name(), n.processed, f.unanswered)
 			}
 		}
 		if !r.batch && r.answer == unknown {
@@ -370,6 +375,12 @@ func (j *judge) compare() {
 	}
 	for _, n := range perEnd {
 		res.MostPerEnd = max(res.MostPerEnd, n)
+	}
+	if n := res.TwiceEnded; n > 0 && !j.shared {
+		j.broken("%d notifications have two final verdicts", n)
+	}
+	if n := res.DropDoubled; n > 0 {
+		j.broken("%d notifications with on_unknown=drop were processed more than once", n)
 	}
 	if res.DoubledByEnd > res.Bound {
 		j.broken("%d were processed again after an end; the bound is %d", res.DoubledByEnd, res.Bound)
@@ -393,7 +404,7 @@ func (j *judge) listBatches() {
 			Outcomes          map[string]int64
 			Done              bool
 		}
-		if err := j.get("/v1/batches/"+id, &b); err != nil {
+		if err := j.ask("get-batch", id, "", &b); err != nil {
 			j.broken("%v", err)
 			continue
 		}
@@ -431,7 +442,7 @@ func (j *judge) listBatches() {
 			continue
 		}
 		finals := map[string]int{}
-		if err := j.all("/v1/deliveries?limit=1000&batch="+id, func(d *delivery) {
+		if err := j.all(verdictList, "", "?limit=1000&batch="+id, func(d *delivery) {
 			if d.Done {
 				finals[d.ID]++
 			}
@@ -444,58 +455,5 @@ func (j *judge) listBatches() {
 		if int64(len(finals)) != lines {
 			j.broken("batch %s lists the ends of %d of %d lines", id, len(finals), lines)
 		}
-	}
-}
-
-// result is what one row found, for the table.
-type result struct {
-	row *row
-
-	Ends, Bound             int // how often an engine ended, and what that may repeat
-	Messages, Batches       int // accepted requests
-	Accepted                int // notifications
-	Unsure, UnsureAccepted  int // requests without an answer, and of the messages those that were accepted
-	States                  map[string]int
-	Processed               int // distinct notifications
-	DoubledByEnd            int
-	DoubledByFault          int
-	MostPerEnd              int
-	DropDoubled, TwiceEnded int
-	Verdicts                int
-	Starts                  []time.Duration
-	Wall                    time.Duration
-	Notes                   []string
-	Broken                  []string
-	more                    int // broken beyond those listed
-}
-
-func (res *result) note(format string, args ...any) {
-	res.Notes = append(res.Notes, fmt.Sprintf(format, args...))
-}
-
-func (res *result) start(quantile float64) time.Duration {
-	if len(res.Starts) == 0 {
-		return 0
-	}
-	list := slices.Sorted(slices.Values(res.Starts))
-	return list[int(quantile*float64(len(list)-1))]
-}
-
-func (res *result) print() {
-	verdict := "ok"
-	if len(res.Broken) > 0 {
-		verdict = "BROKEN"
-	}
-	fmt.Printf("%-22s %3d ends  %8d accepted (%d messages, %d batches; %d unsure)  %d processed  doubled %d by ends (most %d, bound %d), %d by faults  start %v..%v  %v  %s\n",
-		res.row.name, res.Ends, res.Accepted, res.Messages, res.Batches, res.Unsure, res.Processed, res.DoubledByEnd, res.MostPerEnd, res.Bound, res.DoubledByFault,
-		res.start(0.5).Round(time.Millisecond), res.start(1).Round(time.Millisecond), res.Wall.Round(time.Second), verdict)
-	for _, n := range res.Notes {
-		fmt.Printf("%22s %s\n", "", n)
-	}
-	for _, b := range res.Broken {
-		fmt.Printf("%22s BROKEN: %s\n", "", b)
-	}
-	if res.more > 0 {
-		fmt.Printf("%22s and %d more\n", "", res.more)
 	}
 }

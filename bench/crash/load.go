@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,8 +29,8 @@ const (
 
 // load hands in until it is told to stop.
 type load struct {
+	*caller
 	book *book
-	http *http.Client
 	// urls are the servers that can be asked now, as []string.
 	urls atomic.Value
 	// most bounds what waits: more would be accepted long before a kill and say
@@ -43,6 +42,8 @@ type load struct {
 	bulky string
 	// pace is what a caller waits between two requests.
 	pace time.Duration
+	// plan, if there is one, says more about an order before it is made.
+	plan func(*order, *rand.Rand)
 
 	broken   func(format string, args ...any)
 	refusals [600]atomic.Int64 // by status
@@ -71,7 +72,7 @@ func (l *load) run(ctx context.Context, seed uint64) {
 					time.Sleep(2 * time.Millisecond)
 					continue
 				}
-				l.call(ctx, urls[random.IntN(len(urls))], random)
+				l.some(ctx, urls[random.IntN(len(urls))], random)
 				time.Sleep(l.pace)
 			}
 		})
@@ -79,47 +80,73 @@ func (l *load) run(ctx context.Context, seed uint64) {
 	all.Wait()
 }
 
-// call makes one request: mostly single messages, while most notifications come
+// some makes one request: mostly single messages, while most notifications come
 // in batches and messages to many.
-func (l *load) call(ctx context.Context, url string, random *rand.Rand) {
-	drop := random.IntN(8) == 0
-	lane := ""
+func (l *load) some(ctx context.Context, url string, random *rand.Rand) {
+	o := order{drop: random.IntN(8) == 0, count: 1}
 	if random.IntN(10) == 0 {
-		lane = "urgent"
+		o.lane = "urgent"
 	}
 	switch x := random.IntN(1000); {
 	case x < 4:
-		l.sendBatch(ctx, url, drop, 1+random.IntN(l.batch))
+		o.batch, o.lane, o.count = true, "", 1+random.IntN(l.batch)
 	case x < 10:
-		l.sendMessage(ctx, url, drop, "bulk", 1000)
+		o.lane, o.count = "bulk", 1000
 	case x < 50:
-		l.sendMessage(ctx, url, drop, lane, 100)
-	default:
-		l.sendMessage(ctx, url, drop, lane, 1)
+		o.count = 100
 	}
+	if l.plan != nil {
+		l.plan(&o, random)
+	}
+	l.send(ctx, url, o)
 }
 
-func (l *load) sendMessage(ctx context.Context, url string, drop bool, lane string, count int) {
-	r := l.book.begin(false, drop, count)
-	to := make([]string, count)
+// send makes the request that an order asks for.
+func (l *load) send(ctx context.Context, url string, o order) *request {
+	if o.batch {
+		return l.sendBatch(ctx, url, o)
+	}
+	return l.sendMessage(ctx, url, o)
+}
+
+// notification is what every notification of an order has in common.
+func (l *load) notification(o *order) map[string]any {
+	m := map[string]any{"title": title, "body": text}
+	if o.drop {
+		m["on_unknown"] = "drop"
+	}
+	if o.app != "" {
+		m["app"] = o.app
+	}
+	if o.lane != "" {
+		m["lane"] = o.lane
+	}
+	if !o.sendAt.IsZero() {
+		m["send_at"] = o.sendAt.UTC().Format(time.RFC3339Nano)
+	}
+	if !o.expires.IsZero() {
+		m["expiration"] = o.expires.Unix()
+	}
+	// What the lines of a batch share is on disk once, so it does not fill any.
+	if l.bulky != "" && !o.batch {
+		m["data"] = map[string]string{"bulky": l.bulky}
+	}
+	return m
+}
+
+func (l *load) sendMessage(ctx context.Context, url string, o order) *request {
+	r := l.book.begin(o)
+	to := make([]string, o.count)
 	for i := range to {
 		to[i] = r.token(l.book.seed, i)
 	}
-	m := map[string]any{"to": to, "title": title, "body": text}
-	if drop {
-		m["on_unknown"] = "drop"
-	}
-	if lane != "" {
-		m["lane"] = lane
-	}
-	if l.bulky != "" {
-		m["data"] = map[string]string{"bulky": l.bulky}
-	}
+	m := l.notification(&o)
+	m["to"] = to
 	data, err := json.Marshal(m)
 	if err != nil {
 		panic(err)
 	}
-	status, answered, err := l.post(ctx, url+"/v1/messages", "application/json", bytes.NewReader(data))
+	p, err := l.post(ctx, url, "post-message", "", "application/json", bytes.NewReader(data))
 	var receipt struct {
 		ID         string
 		Count      int
@@ -129,43 +156,50 @@ func (l *load) sendMessage(ctx context.Context, url string, drop bool, lane stri
 	switch {
 	case err != nil:
 		l.fail(r, err)
-	case status == http.StatusAccepted:
-		err := json.Unmarshal(answered, &receipt)
+	case p.status == http.StatusAccepted:
+		err := json.Unmarshal(p.body, &receipt)
 		if err == nil {
 			r.message, err = engine.ParseMessageID(receipt.ID)
 		}
-		last := count - 1
-		if err != nil || receipt.Accepted != count || r.message.Count != count || len(receipt.Deliveries) != count ||
+		last := o.count - 1
+		if err != nil || receipt.Accepted != o.count || r.message.Count != o.count || len(receipt.Deliveries) != o.count ||
 			receipt.Deliveries[0] != r.id(0).String() || receipt.Deliveries[last] != r.id(last).String() {
-			l.broken("a message of %d was answered with 202 and %.200q (%v)", count, answered, err)
+			l.broken("a message of %d was answered with 202 and %.200q (%v)", o.count, p.body, err)
 			l.book.end(r, unknown)
-			return
+			return r
 		}
 		l.book.end(r, accepted)
 	default:
-		l.refuse(r, status, answered)
+		l.refuse(r, p)
 	}
+	return r
 }
 
-func (l *load) sendBatch(ctx context.Context, url string, drop bool, count int) {
-	r := l.book.begin(true, drop, count)
+func (l *load) sendBatch(ctx context.Context, url string, o order) *request {
+	r := l.book.begin(o)
+	defaults, err := json.Marshal(map[string]any{"defaults": l.notification(&o)})
+	if err != nil {
+		panic(err)
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `{"defaults":{"title":%q,"body":%q`, title, text)
-	if drop {
-		b.WriteString(`,"on_unknown":"drop"`)
-	}
-	b.WriteString("}}\n")
-	for i := range count {
-		b.WriteString(`{"to":"`)
-		b.WriteString(r.token(l.book.seed, i))
+	b.Write(defaults)
+	b.WriteByte('\n')
+	for i := range o.count {
+		fmt.Fprintf(&b, "{\"to\":%q", r.token(l.book.seed, i))
 		if l.bulky != "" {
-			fmt.Fprintf(&b, `","data":{"bulky":%q`, l.bulky)
-			b.WriteString("}}\n")
-			continue
+			fmt.Fprintf(&b, `,"data":{"bulky":%q}`, l.bulky)
 		}
-		b.WriteString("\"}\n")
+		b.WriteString("}\n")
 	}
-	status, answered, err := l.post(ctx, url+"/v1/batches", "application/x-ndjson", strings.NewReader(b.String()))
+	query := "?"
+	if o.rate > 0 {
+		query += fmt.Sprintf("rate=%g&", o.rate)
+	}
+	if o.paused {
+		query += "paused=true"
+	}
+	p, err := l.post(ctx, url, "post-batch", query, "application/x-ndjson", strings.NewReader(b.String()))
+	status, answered, count := p.status, p.body, o.count
 	type receipt struct {
 		ID       string
 		Accepted int64
@@ -183,7 +217,7 @@ func (l *load) sendBatch(ctx context.Context, url string, drop bool, count int) 
 		if err != nil || got.Accepted != int64(count) || got.Refused != 0 {
 			l.broken("a batch of %d was answered with 202 and %.200q (%v)", count, answered, err)
 			l.book.end(r, unknown)
-			return
+			return r
 		}
 		l.book.end(r, accepted)
 	default:
@@ -195,29 +229,18 @@ func (l *load) sendBatch(ctx context.Context, url string, drop bool, count int) 
 			r.sure = problem.Batch.Accepted
 			l.refusals[status].Add(1)
 			l.book.end(r, cut)
-			return
+			return r
 		}
-		l.refuse(r, status, answered)
+		l.refuse(r, p)
 	}
+	return r
 }
 
-func (l *load) post(ctx context.Context, url, kind string, body io.Reader) (int, []byte, error) {
+func (l *load) post(ctx context.Context, url, operation, query, kind string, body io.Reader) (reply, error) {
 	l.requests.Add(1)
 	// The request outlives ctx: one that this program itself cuts off is one
 	// more of which nobody knows.
-	req, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, url, body)
-	if err != nil {
-		panic(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+apiKey)
-	req.Header.Set("Content-Type", kind)
-	response, err := l.http.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	return response.StatusCode, data, err
+	return l.request(context.WithoutCancel(ctx), url, operation, "", query, kind, body)
 }
 
 // fail notes a request that got no answer. Only one that found nobody to connect
@@ -233,11 +256,9 @@ func (l *load) fail(r *request, err error) {
 }
 
 // refuse notes a request that was answered, but not with 202.
-func (l *load) refuse(r *request, status int, answered []byte) {
-	var problem struct{ Type string }
-	json.Unmarshal(answered, &problem)
-	l.refusals[status].Add(1)
-	switch _, kind, _ := strings.Cut(problem.Type, "/v1/problems/"); kind {
+func (l *load) refuse(r *request, p reply) {
+	l.refusals[p.status].Add(1)
+	switch p.kind {
 	case "busy", "queue-full", "shutting-down":
 		l.book.end(r, refused)
 	case "not-confirmed":
@@ -247,8 +268,8 @@ func (l *load) refuse(r *request, status int, answered []byte) {
 		// Whatever it is, it says nothing about what was accepted.
 		l.unsure.Add(1)
 		l.book.end(r, unknown)
-		if status != http.StatusServiceUnavailable {
-			l.broken("a request was answered with %s", strconv.Itoa(status)+" "+string(answered[:min(len(answered), 300)]))
+		if p.status != http.StatusServiceUnavailable {
+			l.broken("a request was answered with %s", p)
 		}
 	}
 	time.Sleep(20 * time.Millisecond)

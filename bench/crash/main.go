@@ -27,7 +27,7 @@ import (
 const (
 	// fullLimit and shortLimit bound a whole run; neither takes half of it.
 	fullLimit  = 90 * time.Minute
-	shortLimit = 4 * time.Minute
+	shortLimit = 12 * time.Minute
 )
 
 type options struct {
@@ -43,6 +43,8 @@ type options struct {
 	dir   string // everything is in it, and it goes at the end
 	aviso string // the program under test
 	nats  string
+	// operations are the API's.
+	operations *operations
 }
 
 func main() {
@@ -86,6 +88,16 @@ func run() (err error) {
 	if o.aviso, err = build(ctx, o.dir, "aviso", "aviso.example/cmd/aviso"); err != nil {
 		return err
 	}
+	text, err := document(ctx, &o)
+	if err != nil {
+		return err
+	}
+	if o.operations, err = parseOperations(text); err != nil {
+		return err
+	}
+	if _, ok := o.operations.byID[verdictList]; !ok {
+		verdictList = "list-deliveries" // SWITCH
+	}
 	list, section, command := rows, "crash", "make crash"
 	if *cluster {
 		if o.nats, err = build(ctx, o.dir, "nats-server", lognodes.Module); err != nil {
@@ -101,6 +113,9 @@ func run() (err error) {
 			continue
 		}
 		res := r.play(ctx, &o)
+		for _, id := range o.operations.untouched(r) {
+			res.Broken = append(res.Broken, "the row is meant to call "+id+" and has not done so")
+		}
 		res.print()
 		results = append(results, res)
 		good = good && len(res.Broken) == 0
@@ -112,6 +127,11 @@ func run() (err error) {
 	if o.doc != "" {
 		if err := write(&o, section, command, results, time.Since(began)); err != nil {
 			return err
+		}
+	}
+	if !*cluster && *pattern == "." && ctx.Err() == nil {
+		if list := o.operations.unproven(); len(list) > 0 {
+			return fmt.Errorf("no row calls %s", strings.Join(list, ", "))
 		}
 	}
 	if !good {

@@ -48,3 +48,5 @@ func write(o *options, section, command string, results []*result, took time.Dur
 	}
 	return pages.Replace(o.doc, section, b.String())
 }
+
+func fine(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

@@ -45,12 +45,19 @@ type row struct {
 	shortN, shortEnds int
 	faults            func(n int) []sim.Fault
 	config            string // further lines of the engine section
-	play1             func(r *rig) error
+	// calls are the operations of the API that change something and that this row
+	// calls, by their ids in the document.
+	calls []string
+	play1 func(r *rig) error
 }
+
+// handsIn are the operations of whatever hands in load.
+var handsIn = []string{"post-message", "post-batch"}
 
 // rig is a row under way.
 type rig struct {
 	*row
+	*caller
 	o      *options
 	ctx    context.Context
 	n      int
@@ -71,6 +78,7 @@ type rig struct {
 	// told by when it came.
 	byTime bool
 	fails  []failed
+	lived  []life
 	finals int // notifications with a final verdict
 }
 
@@ -124,11 +132,12 @@ func (r *rig) run() error {
 		return err
 	}
 	defer r.sim.Close()
-	if err := r.configure(filepath.Join(r.dir, "data"), r.row.config); err != nil {
+	if err := r.configure(r.data(), r.row.config, shop); err != nil {
 		return err
 	}
 	r.book = newBook(r.o.seed)
-	r.load = &load{book: r.book, http: newHTTP(), most: 30_000, batch: 8_000, broken: r.broken}
+	r.caller = &caller{operations: r.o.operations, row: r.name, http: newHTTP()}
+	r.load = &load{book: r.book, caller: r.caller, most: 30_000, batch: 8_000, broken: r.broken}
 	if r.o.short {
 		r.load.batch = 3_000
 	}
@@ -215,15 +224,20 @@ func (r *rig) simulate() error {
 	return os.WriteFile(filepath.Join(r.dir, "ca.pem"), r.sim.CAPEM(), 0o600)
 }
 
-// configure writes the configuration of the engine.
-func (r *rig) configure(data, more string) error {
+// data is the engine's folder.
+func (r *rig) data() string { return filepath.Join(r.dir, "data") }
+
+// Apps of the configuration, and what they send for.
+const shop, news, renamed = "shop", "news", "news-2"
+
+// configure writes the configuration of the engine, in one step, as a server may
+// be reading it.
+func (r *rig) configure(data, more string, apps ...string) error {
 	r.config = filepath.Join(r.dir, "aviso.yaml")
-	return os.WriteFile(r.config, fmt.Appendf(nil, `data: %s
-grace: 20s
-engine:
-  window: %d
-%sapps:
-  shop:
+	var b strings.Builder
+	fmt.Fprintf(&b, "data: %s\ngrace: 20s\nengine:\n  window: %d\n%sapps:\n", data, window, more)
+	for _, app := range apps {
+		fmt.Fprintf(&b, `  %s:
     bundle_id: %s
     environment: sandbox
     key: key.p8
@@ -231,14 +245,24 @@ engine:
     team: %s
     endpoint: %s
     ca: ca.pem
-`, data, window, more, topic, keyID, teamID, r.sim.Endpoint()), 0o600)
+`, app, topic, keyID, teamID, r.sim.Endpoint())
+	}
+	next := r.config + ".next"
+	if err := os.WriteFile(next, []byte(b.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, r.config)
 }
 
 func (r *rig) serve(killAfter time.Duration) (*server, error) {
+	began := time.Now()
 	s, err := serve(r.ctx, r.o, r.config, r.log, killAfter)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err == nil {
 		r.res.Starts = append(r.res.Starts, s.took)
 	}
+	r.lived = append(r.lived, life{began, time.Now()})
 	return s, err
 }
 
@@ -256,9 +280,13 @@ func (r *rig) until(limit time.Duration, what func() bool) bool {
 // settle holds everything against each other, with an engine that is left alone.
 func (r *rig) settle(s *server) {
 	r.say("judging %d requests", len(r.book.requests))
-	j := &judge{book: r.book, ctx: r.ctx, http: newHTTP(), url: s.url, res: r.res, broken: r.broken, shared: r.byTime}
+	j := &judge{book: r.book, caller: r.caller, ctx: r.ctx, url: s.url, res: r.res, broken: r.broken, shared: r.byTime, limit: endsWithin}
+	if r.o.short {
+		j.limit = endsShort
+	}
 	j.run(func() { r.drain() })
-	j.http.CloseIdleConnections()
+	r.http.CloseIdleConnections()
+	r.measure()
 	for i := range j.fates {
 		if j.fates[i].finals > 0 {
 			r.finals++

@@ -12,34 +12,37 @@ var rows = []*row{
 		name: "kill", what: "SIGKILL at a random moment, one time in ten while it starts; APNs says GOAWAY, resets, falls silent, answers 503, 429 and 410 meanwhile",
 		noted: "what was under way is sent again, the rest goes on",
 		n:     1_000_000, ends: 100, shortN: 30_000, shortEnds: 10,
-		faults: doubtful, play1: kill,
+		faults: doubtful, calls: handsIn, play1: kill,
 	},
 	{
 		name: "clean restart", what: "SIGTERM at a random moment under load; APNs says GOAWAY and answers 503, 429 and 410",
 		noted: "exit code 0, nothing doubled, nothing lost",
 		n:     200_000, ends: 20, shortN: 8_000, shortEnds: 2,
-		faults: told, play1: clean,
+		faults: told, calls: handsIn, play1: clean,
 	},
 	{
 		name: "torn log", what: "SIGKILL, and before the next start the newest file of each queue and of the verdicts gets garbage or half a record at its end, or loses a part of the last record if nobody was told of it",
 		noted: "nothing that was acknowledged is lost",
 		n:     200_000, ends: 30, shortN: 10_000, shortEnds: 3,
-		faults: told, play1: torn,
+		faults: told, calls: handsIn, play1: torn,
 	},
 	{
 		name: "log full", what: "engine.max_bytes is reached while nothing is sent, then the engine is killed, started, and sends again",
 		noted:  "refused with 503 queue-full; nothing accepted is lost, space comes back, accepting goes on",
-		config: "  max_bytes: 16MiB\n", play1: full,
+		config: "  max_bytes: 16MiB\n",
+		calls:  append([]string{"pause-app", "resume-app"}, handsIn...),
+		play1:  full,
 	},
 	{
 		name: "disk full", what: "the same on a file system of 176 MiB, of which the engine leaves 64 MiB free",
 		noted: "as above", fullOnly: true,
+		calls: append([]string{"pause-app", "resume-app"}, handsIn...),
 		play1: fullDisk,
 	},
 	{
 		name: "disk filled by others", what: "another program takes the last byte of the file system for some seconds under load, and once more before SIGTERM",
 		noted: "not ready meanwhile; nothing accepted is lost; it goes on by itself when there is space; exit code 0", fullOnly: true,
-		n: 60_000, play1: filled,
+		n: 60_000, calls: handsIn, play1: filled,
 	},
 }
 
