@@ -89,8 +89,11 @@ func (c *cluster) startNATS(i int) error {
 	return nil
 }
 
+// errorLog is the file for what a server logs.
+func errorLog(i int) string { return fmt.Sprintf("aviso-%d.log", i+1) }
+
 func (c *cluster) startEngine(i int) error {
-	s, err := serve(c.ctx, c.o, c.configs[i], filepath.Join(c.dir, fmt.Sprintf("aviso-%d.log", i+1)), 0, "--nats", c.urls)
+	s, err := serve(c.ctx, c.o, c.configs[i], filepath.Join(c.dir, errorLog(i)), 0, "--nats", c.urls)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type result struct {
 	Wall                    time.Duration
 	Notes                   []string
 	Broken                  []string
+	Often                   []often
 	more                    int // broken beyond those listed
 }
 
@@ -60,4 +61,11 @@ func (res *result) print() {
 	if res.more > 0 {
 		fmt.Printf("%22s and %d more\n", "", res.more)
 	}
+}
+
+// often is something wrong that was seen many times.
+type often struct {
+	what    string
+	times   int
+	example string
 }

@@ -92,6 +92,20 @@ func (r *rig) broken(format string, args ...any) {
 	}
 }
 
+// wrongs is broken for what can go wrong again and again: it is counted, and the
+// first time is told.
+func (r *rig) wrongs(what, format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.res.Often {
+		if r.res.Often[i].what == what {
+			r.res.Often[i].times++
+			return
+		}
+	}
+	r.res.Often = append(r.res.Often, often{what, 1, fmt.Sprintf(format, args...)})
+}
+
 func (r *rig) say(format string, args ...any) {
 	if r.o.verbose {
 		fmt.Printf("%s %s: %s\n", time.Now().Format("15:04:05.000"), r.name, fmt.Sprintf(format, args...))
@@ -118,6 +132,9 @@ func (c *row) play(ctx context.Context, o *options) *result {
 		r.broken("%v", err)
 	}
 	r.res.Wall = time.Since(began)
+	for _, o := range r.res.Often {
+		r.res.Broken = append(r.res.Broken, fmt.Sprintf("%s, %d times; the first: %s", o.what, o.times, o.example))
+	}
 	return r.res
 }
 

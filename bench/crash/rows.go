@@ -15,6 +15,18 @@ var rows = []*row{
 		faults: doubtful, calls: handsIn, play1: kill,
 	},
 	{
+		name: "scheduled", what: "campaigns for the same second, half of them `drop`, and SIGKILL around that second, every other time when a tenth has been sent",
+		noted: "each has one end, nothing comes before its time",
+		n:     120_000, ends: 24, shortN: 16_000, shortEnds: 6,
+		calls: handsIn, play1: onOne(scheduled),
+	},
+	{
+		name: "dead letters", what: "APNs refuses about half for their topic; then for each group of dead letters three or four callers want it at once, to send it again or to discard it, and SIGKILL comes meanwhile",
+		noted: "one of them gets it, the others 404 or 409; what is sent again ends, what was discarded is not sent",
+		n:     6_000, ends: 12, shortN: 500, shortEnds: 3,
+		calls: append([]string{retryLetter, discardLetter}, handsIn...), play1: onOne(letters),
+	},
+	{
 		name: "clean restart", what: "SIGTERM at a random moment under load; APNs says GOAWAY and answers 503, 429 and 410",
 		noted: "exit code 0, nothing doubled, nothing lost",
 		n:     200_000, ends: 20, shortN: 8_000, shortEnds: 2,

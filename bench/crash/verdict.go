@@ -13,7 +13,7 @@ const (
 )
 
 // buryReason is what APNs answers to what is to become a dead letter.
-const buryReason = "DeviceTokenNotForTopic"
+const buryReason = "TopicDisallowed"
 
 // wrong says what is wrong with the end of a notification, by what was asked for
 // and by what the simulator saw.
