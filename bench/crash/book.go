@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,6 +63,28 @@ type request struct {
 	sure    int64            // lines that a cut batch is sure of
 
 	processed int // distinct notifications of it
+}
+
+// String says what was asked for, for whoever has to find out what went wrong.
+func (r *request) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, #%d, of %d", r.name(), r.index, r.count)
+	add := func(is bool, format string, args ...any) {
+		if is {
+			fmt.Fprintf(&b, ", "+format, args...)
+		}
+	}
+	clock := func(t time.Time) string { return t.Format("15:04:05.000") }
+	add(r.app != "", "for %s", r.app)
+	add(r.lane != "", "%s", r.lane)
+	add(r.drop, "drop")
+	add(r.rate > 0, "at a rate of %g", r.rate)
+	add(r.paused, "paused at first")
+	add(!r.sendAt.IsZero(), "for %s", clock(r.sendAt))
+	add(!r.expires.IsZero(), "expires at %s", clock(r.expires))
+	add(!r.called.asked.IsZero(), "called back at %s", clock(r.called.asked))
+	add(r.called.answered.IsZero() && !r.called.asked.IsZero(), "without an answer")
+	return b.String()
 }
 
 // name is how the API calls it.

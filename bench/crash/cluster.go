@@ -216,7 +216,7 @@ func clusterRow(lease time.Duration, failures func(*cluster) []failure) func(*ri
 		r.res.Bound = r.res.Ends * 2 * lanes * window
 		r.settle(c.engines[0])
 		// The other one says the same.
-		other := &judge{book: r.book, caller: r.caller, ctx: r.ctx, url: c.engines[1].url, res: &result{}, broken: r.broken}
+		other := &judge{book: r.book, caller: r.caller, ctx: r.ctx, url: c.engines[1].url, res: &result{}, broken: r.broken, wrongs: r.wrongs}
 		finals := map[string]int{}
 		if err := other.all(verdictList, "", "?limit=1000", func(d *delivery) {
 			if d.Done {

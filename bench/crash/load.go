@@ -88,7 +88,8 @@ func (l *load) some(ctx context.Context, url string, random *rand.Rand) {
 		o.lane = "urgent"
 	}
 	switch x := random.IntN(1000); {
-	case x < 4:
+	case x < 4, l.requests.Load() == 0: // at least one, however short the row
+
 		o.batch, o.lane, o.count = true, "", 1+random.IntN(l.batch)
 	case x < 10:
 		o.lane, o.count = "bulk", 1000

@@ -43,11 +43,17 @@ type options struct {
 	dir   string // everything is in it, and it goes at the end
 	aviso string // the program under test
 	nats  string
+	// slow is what each sync of a server takes longer than it would.
+	slow time.Duration
 	// operations are the API's.
 	operations *operations
 }
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == slowDisk {
+		fmt.Fprintln(os.Stderr, "crash:", becomeSlow(os.Args[2:]))
+		os.Exit(1)
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)
 		os.Exit(1)

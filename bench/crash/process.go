@@ -108,9 +108,19 @@ func serve(ctx context.Context, o *options, config, logFile string, killAfter ti
 	if err != nil {
 		return nil, err
 	}
+	attend := func() error { return nil }
+	if o.slow > 0 {
+		if attend, err = slowed(cmd, o.slow); err != nil {
+			return nil, err
+		}
+	}
 	p, err := start("aviso", logFile, cmd)
 	if err != nil {
 		return nil, err
+	}
+	if err := attend(); err != nil {
+		p.signal(syscall.SIGKILL)
+		return nil, fmt.Errorf("%w:\n%s", err, tail(logFile))
 	}
 	s := &server{process: p}
 	ready := make(chan string, 1)

@@ -49,4 +49,10 @@ func write(o *options, section, command string, results []*result, took time.Dur
 	return pages.Replace(o.doc, section, b.String())
 }
 
-func fine(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+// fine is for what should take next to no time.
+func fine(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}

@@ -297,7 +297,7 @@ func (r *rig) until(limit time.Duration, what func() bool) bool {
 // settle holds everything against each other, with an engine that is left alone.
 func (r *rig) settle(s *server) {
 	r.say("judging %d requests", len(r.book.requests))
-	j := &judge{book: r.book, caller: r.caller, ctx: r.ctx, url: s.url, res: r.res, broken: r.broken, shared: r.byTime, limit: endsWithin}
+	j := &judge{book: r.book, caller: r.caller, ctx: r.ctx, url: s.url, res: r.res, broken: r.broken, wrongs: r.wrongs, shared: r.byTime, limit: endsWithin}
 	if r.o.short {
 		j.limit = endsShort
 	}
@@ -330,4 +330,12 @@ func doubtful(n int) []sim.Fault {
 		sim.Fault{Kind: sim.FaultSilence, Every: max(2_503, n/60), Processed: true},
 		sim.Fault{Kind: sim.FaultResetStream, Every: max(1_007, n/150), Processed: true},
 	)
+}
+
+// busy are the faults of an APNs that has much to do and says so.
+func busy(int) []sim.Fault {
+	return []sim.Fault{
+		{Kind: sim.FaultAnswer, Reason: "ServiceUnavailable", Probability: 0.08},
+		{Kind: sim.FaultAnswer, Reason: "TooManyRequests", Probability: 0.18},
+	}
 }

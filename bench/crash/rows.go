@@ -27,6 +27,25 @@ var rows = []*row{
 		calls: append([]string{retryLetter, discardLetter}, handsIn...), play1: onOne(letters),
 	},
 	{
+		name: "retries on a slow disk", what: "each fsync takes 25 ms longer, APNs answers 503 and 429 to every fourth, and SIGKILL at a random moment",
+		noted: "each has one end, and none that is tried again is under way twice",
+		n:     40_000, ends: 10, shortN: 8_000, shortEnds: 5,
+		faults: busy, calls: handsIn, play1: slowRetries,
+	},
+	{
+		name: "operators", what: "under load four people at once pause and resume the app and batches, call messages and batches back, also those that are scheduled, paused or at a rate, and change rates; SIGKILL comes meanwhile",
+		noted: "what was called back ends so, unless APNs had it; everything ends",
+		n:     2_500, ends: 10, shortN: 250, shortEnds: 2,
+		calls: append([]string{"pause-app", "resume-app", "pause-batch", "resume-batch", "cancel-batch", "change-batch", "cancel-message"}, handsIn...),
+		play1: onOne(operate),
+	},
+	{
+		name: "app that goes and comes", what: "one of two apps is taken out of the configuration while it has notifications waiting, scheduled and about to expire, by reload, over a restart and under another name, and comes back; the other goes on under load",
+		noted: "nothing is lost, and what expires meanwhile ends so on time",
+		n:     200, shortN: 60,
+		calls: append([]string{"pause-app", "resume-app"}, handsIn...), play1: apps,
+	},
+	{
 		name: "clean restart", what: "SIGTERM at a random moment under load; APNs says GOAWAY and answers 503, 429 and 410",
 		noted: "exit code 0, nothing doubled, nothing lost",
 		n:     200_000, ends: 20, shortN: 8_000, shortEnds: 2,
@@ -73,6 +92,18 @@ func clean(r *rig) error {
 		r.broken("%d were doubled, although nothing was cut off", r.res.DoubledByEnd+r.res.DoubledByFault)
 	}
 	return err
+}
+
+// slowSync is what a sync takes longer on a slow disk.
+const slowSync = 25 * time.Millisecond
+
+// slowRetries kills while much is tried again on a slow disk.
+func slowRetries(r *rig) error {
+	slow := *r.o
+	slow.slow = slowSync
+	r.o = &slow
+	r.load.most, r.load.batch = 3_000, 1_000
+	return kill(r)
 }
 
 // lives runs engine after engine under load, ends each, and leaves the last
