@@ -22,36 +22,56 @@ const (
 	// frozen is how long a process is stopped that comes back: well beyond the
 	// short lease, and beyond the log's own patience of some seconds.
 	frozen = 4 * shortLease
-	// clusterStart bounds the time until three log servers agree.
+	// clusterStart bounds the time until a server starts that did not at first.
 	clusterStart = 40 * time.Second
+	// firstScheduled is how far ahead the first scheduled notification is.
+	firstScheduled = 2 * time.Second
 )
 
 var clusterRows = []*row{
 	{
 		name: "server killed", what: "one of the two `aviso serve` gets SIGKILL under load and is started again after 12 s, then the other one",
 		noted: "the other one takes over what was under way when the lease of 3 s has run out",
-		n:     60_000, shortN: 10_000, play1: clusterRow(shortLease, func(c *cluster) []failure {
+		n:     60_000, shortN: 10_000, calls: handsIn, play1: clusterRow(shortLease, func(c *cluster) []failure {
 			return []failure{c.killEngine(0), c.killEngine(1)}
 		}),
 	},
 	{
+		name: "scheduled", what: "as with one server; people ask both, and one of them is killed around the time at which a campaign is due and comes back; the lease is 3 s",
+		noted: "each has one end, nothing comes before its time",
+		n:     24_000, ends: 6, shortN: 6_000, shortEnds: 1,
+		calls: handsIn, play1: onTwo(scheduled),
+	},
+	{
+		name: "dead letters", what: "as with one server; people ask both, and one of them is killed and comes back",
+		noted: "one of them gets it, the others 404 or 409; what is sent again ends, what was discarded is not sent",
+		n:     1_500, ends: 4, shortN: 200, shortEnds: 1,
+		calls: letterCalls, play1: onTwo(letters),
+	},
+	{
+		name: "operators", what: "as with one server; people ask both, and one of them is killed and comes back",
+		noted: "what was called back ends so, unless APNs had it; everything ends",
+		n:     600, ends: 4, shortN: 100, shortEnds: 1,
+		calls: operatorCalls, play1: onTwo(operate),
+	},
+	{
 		name: "server stopped", what: "SIGSTOP for 12 s, then SIGCONT, one after the other",
 		noted: "it finds that its leases are over and sends nothing of what another has taken",
-		n:     60_000, shortN: 10_000, fullOnly: true, play1: clusterRow(shortLease, func(c *cluster) []failure {
+		n:     60_000, shortN: 10_000, fullOnly: true, calls: handsIn, play1: clusterRow(shortLease, func(c *cluster) []failure {
 			return []failure{c.freeze("server 1", c.engines[0].process), c.freeze("server 2", c.engines[1].process)}
 		}),
 	},
 	{
 		name: "log server killed", what: "each of the three NATS servers gets SIGKILL under load and is started again after 12 s; the lease is 30 s",
 		noted: "two of three are enough",
-		n:     60_000, shortN: 10_000, fullOnly: true, play1: clusterRow(longLease, func(c *cluster) []failure {
+		n:     60_000, shortN: 10_000, fullOnly: true, calls: handsIn, play1: clusterRow(longLease, func(c *cluster) []failure {
 			return []failure{c.killNATS(0), c.killNATS(1), c.killNATS(2)}
 		}),
 	},
 	{
 		name: "log server cut off", what: "each of the three NATS servers is stopped (SIGSTOP) for 12 s: its connections stay open and nothing comes; the lease is 30 s",
 		noted: "the others agree on new leaders after some seconds",
-		n:     60_000, shortN: 10_000, fullOnly: true, play1: clusterRow(longLease, func(c *cluster) []failure {
+		n:     60_000, shortN: 10_000, fullOnly: true, calls: handsIn, play1: clusterRow(longLease, func(c *cluster) []failure {
 			return []failure{c.freeze("log server 1", c.nats[0].process), c.freeze("log server 2", c.nats[1].process), c.freeze("log server 3", c.nats[2].process)}
 		}),
 	},
@@ -97,6 +117,8 @@ func (c *cluster) startEngine(i int) error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.engines[i] = s
 	c.res.Starts = append(c.res.Starts, s.took)
 	return nil
@@ -125,10 +147,76 @@ func (c *cluster) prepare() error {
 		if err := os.Rename(c.config, c.configs[i]); err != nil {
 			return err
 		}
-		// Three servers need a moment to agree.
-		var err error
+	}
+	if err := c.startBoth(); err != nil {
+		return err
+	}
+	return c.firstUse()
+}
+
+// startBoth starts both servers at the same moment, while the log servers are
+// still agreeing with each other and everything on them has to be made.
+func (c *cluster) startBoth() error {
+	var all sync.WaitGroup
+	var errs [2]error
+	begin := make(chan struct{})
+	for i := range c.engines {
+		all.Go(func() {
+			<-begin
+			errs[i] = c.startEngine(i)
+		})
+	}
+	close(begin)
+	all.Wait()
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		c.wrongs("a server that was started at the same moment as the other one did not start", "server %d: %v", i+1, err)
+		// The rest of the row is worth knowing all the same.
 		if !c.until(clusterStart, func() bool { err = c.startEngine(i); return err == nil }) {
 			return err
+		}
+	}
+	return nil
+}
+
+// firstUse hands in the first notification of every lane, the first scheduled one
+// and the first batch to both servers at the same moment. Both have to take them,
+// and what is scheduled has to come in time.
+func (c *cluster) firstUse() error {
+	orders := []order{
+		{count: 1, lane: "urgent"}, {count: 1, lane: "normal"}, {count: 1, lane: "bulk"},
+		{count: 1, sendAt: time.Now().Add(firstScheduled)}, {count: 10, batch: true}, {count: 10, batch: true, rate: 100},
+	}
+	c.http.CloseIdleConnections()
+	var all sync.WaitGroup
+	var later []*request
+	for _, o := range orders {
+		begin := make(chan struct{})
+		made := make([]*request, len(c.engines))
+		for i, e := range c.engines {
+			all.Go(func() {
+				<-begin
+				made[i] = c.load.send(c.ctx, e.url, o)
+			})
+		}
+		close(begin)
+		all.Wait()
+		for i, q := range made {
+			if q.answer != accepted {
+				c.wrongs("both servers used a lane for the first time at the same moment, and it was not accepted", "%s by server %d", q, i+1)
+			} else if !q.sendAt.IsZero() {
+				later = append(later, q)
+			}
+		}
+	}
+	for _, q := range later {
+		if !c.until(time.Until(q.sendAt)+soon+patience, func() (done bool) {
+			c.book.change(func() { done = q.processed+q.deadCount() == q.count })
+			return done
+		}) {
+			c.wrongs("what was scheduled first through both servers at the same moment came too late", "%v after its time it was not there: %s", time.Since(q.sendAt).Round(time.Millisecond), q)
 		}
 	}
 	return nil

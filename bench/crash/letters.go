@@ -109,6 +109,11 @@ func letters(r *rig, at site) error {
 
 // bury has APNs refuse about half of some messages and batches for their topic.
 func (r *rig) bury(urls []string) error {
+	r.book.change(func() {
+		for _, q := range r.book.requests {
+			q.buriable = true // what got no answer can be sent still
+		}
+	})
 	// With more in a row the app would pause by itself.
 	if _, err := r.sim.AddFault(sim.Fault{Kind: sim.FaultAnswer, Reason: buryReason, Probability: 0.5}); err != nil {
 		return err

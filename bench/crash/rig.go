@@ -51,9 +51,6 @@ type row struct {
 	play1 func(r *rig) error
 }
 
-// handsIn are the operations of whatever hands in load.
-var handsIn = []string{"post-message", "post-batch"}
-
 // rig is a row under way.
 type rig struct {
 	*row

@@ -7,6 +7,14 @@ import (
 	"time"
 )
 
+// What the rows call that change something, by the ids of the API's document.
+var (
+	handsIn       = []string{"post-message", "post-batch"}
+	appCalls      = append([]string{"pause-app", "resume-app"}, handsIn...)
+	letterCalls   = append([]string{retryLetter, discardLetter}, handsIn...)
+	operatorCalls = append([]string{"pause-batch", "resume-batch", "cancel-batch", "change-batch", "cancel-message"}, appCalls...)
+)
+
 var rows = []*row{
 	{
 		name: "kill", what: "SIGKILL at a random moment, one time in ten while it starts; APNs says GOAWAY, resets, falls silent, answers 503, 429 and 410 meanwhile",
@@ -24,7 +32,7 @@ var rows = []*row{
 		name: "dead letters", what: "APNs refuses about half for their topic; then for each group of dead letters three or four callers want it at once, to send it again or to discard it, and SIGKILL comes meanwhile",
 		noted: "one of them gets it, the others 404 or 409; what is sent again ends, what was discarded is not sent",
 		n:     6_000, ends: 12, shortN: 500, shortEnds: 3,
-		calls: append([]string{retryLetter, discardLetter}, handsIn...), play1: onOne(letters),
+		calls: letterCalls, play1: onOne(letters),
 	},
 	{
 		name: "retries on a slow disk", what: "each fsync takes 25 ms longer, APNs answers 503 and 429 to every fourth, and SIGKILL at a random moment",
@@ -36,14 +44,14 @@ var rows = []*row{
 		name: "operators", what: "under load four people at once pause and resume the app and batches, call messages and batches back, also those that are scheduled, paused or at a rate, and change rates; SIGKILL comes meanwhile",
 		noted: "what was called back ends so, unless APNs had it; everything ends",
 		n:     2_500, ends: 10, shortN: 250, shortEnds: 2,
-		calls: append([]string{"pause-app", "resume-app", "pause-batch", "resume-batch", "cancel-batch", "change-batch", "cancel-message"}, handsIn...),
+		calls: operatorCalls,
 		play1: onOne(operate),
 	},
 	{
 		name: "app that goes and comes", what: "one of two apps is taken out of the configuration while it has notifications waiting, scheduled and about to expire, by reload, over a restart and under another name, and comes back; the other goes on under load",
 		noted: "nothing is lost, and what expires meanwhile ends so on time",
 		n:     200, shortN: 60,
-		calls: append([]string{"pause-app", "resume-app"}, handsIn...), play1: apps,
+		calls: appCalls, play1: apps,
 	},
 	{
 		name: "clean restart", what: "SIGTERM at a random moment under load; APNs says GOAWAY and answers 503, 429 and 410",
@@ -58,16 +66,22 @@ var rows = []*row{
 		faults: told, calls: handsIn, play1: torn,
 	},
 	{
+		name: "damage in the middle", what: "a server is stopped with something of everything in its folder, then a byte in the middle of one file is changed or cut out, or half of it, and it is started; each kind of file, each in a copy of its own",
+		noted: "it starts, sends what can be read, tells what is lost, and takes what is new; nothing is lost that was elsewhere",
+		n:     400, shortN: 240,
+		calls: append([]string{"pause-app", "resume-app", "resume-batch"}, handsIn...), play1: damaged,
+	},
+	{
 		name: "log full", what: "engine.max_bytes is reached while nothing is sent, then the engine is killed, started, and sends again",
 		noted:  "refused with 503 queue-full; nothing accepted is lost, space comes back, accepting goes on",
 		config: "  max_bytes: 16MiB\n",
-		calls:  append([]string{"pause-app", "resume-app"}, handsIn...),
+		calls:  appCalls,
 		play1:  full,
 	},
 	{
 		name: "disk full", what: "the same on a file system of 176 MiB, of which the engine leaves 64 MiB free",
 		noted: "as above", fullOnly: true,
-		calls: append([]string{"pause-app", "resume-app"}, handsIn...),
+		calls: appCalls,
 		play1: fullDisk,
 	},
 	{
