@@ -88,9 +88,9 @@ soak: ## send ten million notifications through faults, into docs/reliability.md
 	cd bench && go run ./faults -soak $(if $(SEED),-seed=$(SEED)) $(if $(SHORT),-short,-o=../docs/reliability.md)
 
 .PHONY: crash
-crash: ## kill servers under load, fill and tear their log, into docs/durability.md (SHORT=1: a minute, writes nothing; SEED=2)
+crash: ## kill servers under load, fill, tear and damage their log, into docs/durability.md (SHORT=1: five minutes, writes nothing; SEED=2)
 	cd bench && go run ./crash $(if $(SEED),-seed=$(SEED)) $(if $(SHORT),-short,-o=../docs/durability.md)
 
 .PHONY: cluster
-cluster: ## the same with two servers on a cluster of three, into docs/durability.md (SHORT=1: half a minute, writes nothing)
+cluster: ## the same with two servers on a cluster of three, into docs/durability.md (SHORT=1: two minutes, writes nothing)
 	cd bench && go run ./crash -cluster $(if $(SEED),-seed=$(SEED)) $(if $(SHORT),-short,-o=../docs/durability.md)
