@@ -123,8 +123,8 @@ type book struct {
 	// doubles are the further times that a notification was processed: for which
 	// engine before, and for which now.
 	doubles map[int][]double
-	// strange is what the simulator saw and nobody handed in.
-	strange []string
+	// strange is told what the simulator saw and must not have.
+	strange func(what, format string, args ...any)
 	dead    int // pushes to dead device tokens
 	// healthy says that no device token of this row is dead.
 	healthy bool
@@ -230,11 +230,7 @@ func (b *book) find(token string) (*request, int, bool) {
 func (b *book) take(p *sim.Push, epoch int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	complain := func(what string) {
-		if len(b.strange) < 20 {
-			b.strange = append(b.strange, fmt.Sprintf("%s to %s: %s", p.ID, p.DeviceToken, what))
-		}
-	}
+	complain := func(what string) { b.strange("the simulator saw: "+what, "%s to %s", p.ID, p.DeviceToken) }
 	if p.Sequence != b.seen+1 {
 		complain("the record of pushes has a gap before it")
 	}
@@ -262,7 +258,7 @@ func (b *book) take(p *sim.Push, epoch int) {
 	case n.id != id:
 		complain("it had another id before")
 	}
-	r.early(p, complain)
+	b.early(r, p)
 	if !processed {
 		n.refused = true
 		return
@@ -288,19 +284,20 @@ func (b *book) take(p *sim.Push, epoch int) {
 }
 
 // stillOnItsWay is what a push may come later than the moment it was called back
-// or expired: it had been written, and the answer was quicker.
-const stillOnItsWay = 500 * time.Millisecond
+// or expired: it had been written and the answer was quicker, or another server
+// of the cluster had not heard of it yet.
+const stillOnItsWay = soon
 
 // early complains about a push that must not come, or not yet, or not any more.
-func (r *request) early(p *sim.Push, complain func(string)) {
+func (b *book) early(r *request, p *sim.Push) {
 	if p.Time.Before(r.sendAt) {
-		complain(fmt.Sprintf("sent %v before its time", r.sendAt.Sub(p.Time)))
+		b.strange("sent before its time", "%s by %v: %s", p.ID, r.sendAt.Sub(p.Time), r)
 	}
 	if late := p.Time.Sub(r.expires); !r.expires.IsZero() && late > stillOnItsWay {
-		complain(fmt.Sprintf("sent %v after it had expired", late))
+		b.strange("sent after it had expired", "%s, %v later: %s", p.ID, late, r)
 	}
 	if late := p.Time.Sub(r.called.answered); !r.called.answered.IsZero() && late > stillOnItsWay {
-		complain(fmt.Sprintf("sent %v after the answer that it is called back", late))
+		b.strange("sent after the answer that it is called back", "%s, %v later: %s", p.ID, late, r)
 	}
 }
 

@@ -214,20 +214,24 @@ func (d damage) String() string { return d.how + " " + d.file }
 // changed is what can happen to any file.
 const changed = "a byte changed in"
 
+// middleOf is where a file is damaged: beyond the half of a block that what has
+// ended took, and before the end that a loss of power could damage as well.
+func middleOf(data []byte) int { return len(data) * 3 / 4 }
+
 // ways are what can happen to the middle of a file.
 var ways = map[string]func([]byte) []byte{
-	"a byte changed in":       func(data []byte) []byte { data[len(data)/2] ^= 0x55; return data },
-	"a byte cut out of":       func(data []byte) []byte { return append(data[:len(data)/2:len(data)/2], data[len(data)/2+1:]...) },
-	"the second half cut off": func(data []byte) []byte { return data[:len(data)/2] },
-	"all bytes zero in":       func(data []byte) []byte { return make([]byte, len(data)) },
+	"a byte changed in":        func(data []byte) []byte { data[middleOf(data)] ^= 0x55; return data },
+	"a byte cut out of":        func(data []byte) []byte { return slices.Delete(data, middleOf(data), middleOf(data)+1) },
+	"the last quarter cut off": func(data []byte) []byte { return data[:middleOf(data)] },
+	"all bytes zero in":        func(data []byte) []byte { return make([]byte, len(data)) },
 }
 
 // shortCases are those of a short run: each kind of file, in one way or two.
 var shortCases = []struct{ file, how string }{
 	{`Q_normal-sandbox-shop/msgs/\d+\.blk$`, changed},
-	{`Q_normal-sandbox-shop/msgs/\d+\.blk$`, "the second half cut off"},
+	{`Q_normal-sandbox-shop/msgs/\d+\.blk$`, "the last quarter cut off"},
 	{`Q_normal-sandbox-shop/meta\.inf$`, changed},
-	{`Q_normal-sandbox-shop/meta\.sum$`, "the second half cut off"},
+	{`Q_normal-sandbox-shop/meta\.sum$`, "the last quarter cut off"},
 	{`Q_normal-sandbox-shop/obs/engine/meta\.inf$`, changed},
 	{`Q_normal-sandbox-shop/obs/engine/o\.dat$`, "a byte cut out of"},
 	{`Q_normal-sandbox-shop/msgs/index\.db$`, changed},

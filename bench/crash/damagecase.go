@@ -137,11 +137,13 @@ func (d *damageCase) await() {
 func (d *damageCase) compareGroups() {
 	for _, g := range d.groups {
 		lost := 0
+		var one *request
 		for _, q := range g.requests {
 			for i := range q.count {
 				switch d.seen[q.token(d.book.seed, i)] {
 				case 0:
 					lost++
+					one = q
 				case 1:
 				default:
 					d.wrongs("sent twice after a damage", "%s: %s of %s", d.damage, q, g.name)
@@ -152,7 +154,7 @@ func (d *damageCase) compareGroups() {
 			continue
 		}
 		d.lost += lost
-		d.say("%s: %d of %d of %s are lost", d.damage, lost, g.count(), g.name)
+		d.say("%s: %d of %d of %s are lost, %s for one", d.damage, lost, g.count(), g.name, one)
 		if !strings.Contains(streamOf(d.file), g.stream) {
 			d.wrongs("something is lost that was not in what was damaged", "%s: %d of %d of %s", d.damage, lost, g.count(), g.name)
 			continue

@@ -230,6 +230,12 @@ func (r *rig) fightFor(urls []string, l *letter) {
 func (r *rig) afterFight(at site, list []*letter) {
 	url := at.urls()[0]
 	open := map[string]*letter{} // deliveries that were sent again
+	// A crash may leave it open whether drop was sent.
+	again := func(id string) (d delivery, ended bool, err error) {
+		err = r.get(r.ctx, url, "get-delivery", id, "", &d)
+		q, _, ok := r.book.find(d.DeviceToken)
+		return d, err == nil && (d.State == "accepted" || d.State == "unknown" && ok && q.drop), err
+	}
 	for _, l := range list {
 		for _, d := range l.Deliveries {
 			r.book.change(func() {
@@ -244,8 +250,7 @@ func (r *rig) afterFight(at site, list []*letter) {
 	}
 	r.until(sentAgain+at.lease(), func() bool {
 		for id := range open {
-			var d delivery
-			if r.get(r.ctx, url, "get-delivery", id, "", &d) == nil && d.State == "accepted" {
+			if _, ended, _ := again(id); ended {
 				delete(open, id)
 			}
 		}
@@ -255,8 +260,7 @@ func (r *rig) afterFight(at site, list []*letter) {
 		return len(open) == 0
 	})
 	for id, l := range open {
-		var d delivery
-		err := r.get(r.ctx, url, "get-delivery", id, "", &d)
+		d, _, err := again(id)
 		r.wrongs("what was sent again was not accepted within "+(sentAgain+at.lease()).String(), "%s of %d is %s, done %v (%v)", id, l.Number, d.State, d.Done, err)
 	}
 	still, err := r.deadLetters(url)

@@ -101,9 +101,6 @@ func run() (err error) {
 	if o.operations, err = parseOperations(text); err != nil {
 		return err
 	}
-	if _, ok := o.operations.byID[verdictList]; !ok {
-		verdictList = "list-deliveries" // SWITCH
-	}
 	list, section, command := rows, "crash", "make crash"
 	if *cluster {
 		if o.nats, err = build(ctx, o.dir, "nats-server", lognodes.Module); err != nil {

@@ -12,6 +12,14 @@ type life struct{ began, ready time.Time }
 type lateness struct {
 	n       int
 	longest time.Duration
+	which   string
+}
+
+func (l *lateness) add(late time.Duration, q *request, first time.Time) {
+	l.n++
+	if late > l.longest {
+		l.longest, l.which = late, q.String()+", sent at "+first.Format("15:04:05.000")
+	}
 }
 
 // lifeOf is the process that was there at a time: the last that had begun.
@@ -58,8 +66,7 @@ func (r *rig) measure() {
 				}
 			}
 			if !q.sendAt.IsZero() {
-				r.res.Late.n++
-				r.res.Late.longest = max(r.res.Late.longest, first.Sub(from))
+				r.res.Late.add(first.Sub(from), q, first)
 			}
 		}
 	}
@@ -72,10 +79,25 @@ func (r *rig) measure() {
 	if len(r.res.NextPush) > 0 && !r.byTime {
 		r.res.note("After a start the next push came within %s (median; the longest %s), and the last of what had been waiting or under way within %s (%s)",
 			middle(r.res.NextPush), longest(r.res.NextPush), middle(r.res.Carried), longest(r.res.Carried))
+		if !r.unhurried {
+			r.late("the next push after a start", r.res.NextPush)
+			if worst := slices.Max(r.res.Carried); worst > r.backlog() {
+				r.broken("after a start it took %s until all had been sent that waited or was under way", fine(worst))
+			}
+		}
 	}
 	if r.res.Late.n > 0 {
 		r.res.note("What was scheduled was sent at most %s after its time, or after the server that sent it was ready", seconds(r.res.Late.longest))
 	}
+}
+
+// slowest is how many a second are sent at least, with everything else that this
+// machine does meanwhile.
+const slowest = 5_000
+
+// backlog is how long after a start all that waited may take to be sent.
+func (r *rig) backlog() time.Duration {
+	return soon + patience + time.Duration(r.load.most)*time.Second/slowest
 }
 
 func sorted(list []time.Duration) []time.Duration { return slices.Sorted(slices.Values(list)) }

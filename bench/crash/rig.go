@@ -76,7 +76,9 @@ type rig struct {
 	byTime bool
 	fails  []failed
 	lived  []life
-	finals int // notifications with a final verdict
+	// unhurried says that how long things take after a start means nothing here.
+	unhurried bool
+	finals    int // notifications with a final verdict
 }
 
 func (r *rig) broken(format string, args ...any) {
@@ -150,6 +152,7 @@ func (r *rig) run() error {
 		return err
 	}
 	r.book = newBook(r.o.seed)
+	r.book.strange = r.wrongs
 	r.caller = &caller{operations: r.o.operations, row: r.name, http: newHTTP()}
 	r.load = &load{book: r.book, caller: r.caller, most: 30_000, batch: 8_000, broken: r.broken}
 	if r.o.short {

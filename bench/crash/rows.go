@@ -66,7 +66,7 @@ var rows = []*row{
 		faults: told, calls: handsIn, play1: torn,
 	},
 	{
-		name: "damage in the middle", what: "a server is stopped with something of everything in its folder, then a byte in the middle of one file is changed or cut out, or half of it, and it is started; each kind of file, each in a copy of its own",
+		name: "damage in the middle", what: "a server is stopped with something of everything in its folder, then a byte in the middle of one file is changed or cut out, or its last quarter is cut off, or all of it is zero, and it is started; each kind of file, each in a copy of its own",
 		noted: "it starts, sends what can be read, tells what is lost, and takes what is new; nothing is lost that was elsewhere",
 		n:     400, shortN: 240,
 		calls: append([]string{"pause-app", "resume-app", "resume-batch"}, handsIn...), play1: damaged,

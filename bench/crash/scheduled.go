@@ -84,11 +84,25 @@ func scheduled(r *rig, at site) error {
 	if late > r.ends/2 {
 		r.broken("%d of %d campaigns were handed in too slowly to be scheduled", late, r.ends)
 	}
+	// Judging asks for each message, which would keep this machine from sending.
+	time.Sleep(time.Until(due.Add(soon)))
+	r.calm()
 	at.close()
 	if worst := r.res.Late.longest; worst > soon+patience+at.lease() {
-		r.broken("what was scheduled was sent up to %s late", fine(worst))
+		r.broken("what was scheduled was sent up to %s late: %s", fine(worst), r.res.Late.which)
 	}
 	return nil
+}
+
+// calm waits until nothing more is sent, within reason.
+func (r *rig) calm() {
+	last, since := uint64(0), time.Now()
+	r.until(10*time.Second, func() bool {
+		if n := r.sim.Stats().Processed; n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > calm
+	})
 }
 
 // moment waits until a kill is worth most: when a tenth has been sent, or at any
