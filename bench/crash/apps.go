@@ -189,12 +189,11 @@ func (c *comings) reconfigure(way *away, back bool, apps ...string) error {
 // told looks whether anybody would notice that something waits for an app that is
 // not there.
 func (c *comings) told(way *away, mark int64) {
-	time.Sleep(soon)
 	var status struct{ Unconfigured json.RawMessage }
-	if err := c.get(c.ctx, c.server.url, "get-status", "", "", &status); err != nil {
-		c.broken("%v", err)
-	}
-	if !names(status.Unconfigured, news) {
+	if !c.until(soon+patience, func() bool {
+		time.Sleep(50 * time.Millisecond)
+		return c.get(c.ctx, c.server.url, "get-status", "", "", &status) == nil && names(status.Unconfigured, news)
+	}) {
 		c.wrongs("/v1/status does not name an app for which something waits and which is not configured", "%s: unconfigured is %s", way.name, status.Unconfigured)
 	}
 	if p, err := c.request(c.ctx, c.server.url, "readyz", "", "?verbose", "", nil); err != nil || !names(p.body, news) {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -286,18 +285,6 @@ func (t *template) cases(short bool, random *rand.Rand) (list []damage, err erro
 		list = append(list, damage{fit[random.IntN(len(fit))], c.how})
 	}
 	return list, nil
-}
-
-var number = regexp.MustCompile(`\d+`)
-
-// numbers are all whole numbers in a text.
-func numbers(text string) (list []int) {
-	for _, s := range number.FindAllString(text, -1) {
-		if n, err := strconv.Atoi(s); err == nil {
-			list = append(list, n)
-		}
-	}
-	return list
 }
 
 // streamOf is the stream that a file is of, or "" if it is none's.

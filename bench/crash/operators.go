@@ -185,7 +185,11 @@ func (o *operators) callBack(url string, q *request) bool {
 	if q.batch {
 		id = "cancel-batch"
 	}
-	o.book.change(func() { q.called.asked = time.Now() })
+	o.book.change(func() {
+		if q.called.asked.IsZero() {
+			q.called.asked = time.Now()
+		}
+	})
 	if !o.try(url, id, q.name(), nil) {
 		return false
 	}
@@ -193,7 +197,8 @@ func (o *operators) callBack(url string, q *request) bool {
 	return true
 }
 
-// resumeAll ends all pauses that a dying server left.
+// resumeAll ends all pauses that a dying server left, and calls back what would
+// wait for an hour otherwise.
 func (o *operators) resumeAll() error {
 	url := o.at.urls()[0]
 	if !o.try(url, "resume-app", shop, nil) {
@@ -201,6 +206,17 @@ func (o *operators) resumeAll() error {
 	}
 	for _, q := range o.asleep {
 		o.try(url, "resume-batch", q.name(), nil)
+	}
+	var left []*request
+	o.book.change(func() {
+		for _, q := range o.book.requests {
+			if time.Until(q.sendAt) > time.Minute && q.called.answered.IsZero() {
+				left = append(left, q)
+			}
+		}
+	})
+	for _, q := range left {
+		o.callBack(url, q)
 	}
 	return nil
 }
