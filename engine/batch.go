@@ -182,12 +182,15 @@ func (b *Batch) Close(ctx context.Context, broken string) (BatchRecord, error) {
 	}
 	b.record.Accepted, b.record.Broken, b.record.ClosedAt = accepted, broken, time.Now().UTC()
 	change := func(r *BatchRecord) {
-		r.Accepted, r.Refused, r.Broken, r.ClosedAt = accepted, refused, broken, b.record.ClosedAt
+		r.Accepted, r.Refused, r.Broken, r.ClosedAt, r.Swept = accepted, refused, broken, b.record.ClosedAt, false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	if changeErr := b.engine.changeBatch(ctx, b.record.ID, change); err == nil {
 		err = changeErr
+	}
+	if b.engine.control.calledBack(b.record.ID) {
+		b.engine.sweeper.cancelled(b.record.ID.unit()) // with what came after that
 	}
 	if b.engine.pushing.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, ErrClosed) {
 		err = fmt.Errorf("%w: %w", ErrClosed, err) // ours was cancelled, not the caller's

@@ -33,6 +33,7 @@ type control struct {
 	pausedApp map[string]AppControl
 	batch     map[BatchID]*BatchRecord
 	cancel    map[apns.ID][]MessageID // by unit
+	unswept   map[apns.ID]bool        // units with cancellations that were not seen through
 }
 
 // AppControl is what a person decided about an app.
@@ -57,10 +58,12 @@ type BatchRecord struct {
 	Accepted int64 `json:"accepted"`
 	Refused  int64 `json:"refused"`
 	// Broken says why the end of the batch was never read.
-	Broken    string  `json:"broken,omitempty"`
-	Paused    bool    `json:"paused,omitempty"`
-	Cancelled bool    `json:"cancelled,omitempty"`
-	Rate      float64 `json:"rate,omitempty"`
+	Broken    string `json:"broken,omitempty"`
+	Paused    bool   `json:"paused,omitempty"`
+	Cancelled bool   `json:"cancelled,omitempty"`
+	// Swept says that what was scheduled of a cancelled batch has been ended.
+	Swept bool    `json:"swept,omitempty"`
+	Rate  float64 `json:"rate,omitempty"`
 	// Units are those of further environments; the batch's own is its id.
 }
 
@@ -74,7 +77,7 @@ const (
 )
 
 func (e *Engine) openControl(ctx context.Context) (*control, error) {
-	c := &control{engine: e, revisions: map[string]uint64{}, pausedApp: map[string]AppControl{}, batch: map[BatchID]*BatchRecord{}, cancel: map[apns.ID][]MessageID{}}
+	c := &control{engine: e, revisions: map[string]uint64{}, pausedApp: map[string]AppControl{}, batch: map[BatchID]*BatchRecord{}, cancel: map[apns.ID][]MessageID{}, unswept: map[apns.ID]bool{}}
 	for _, b := range []struct {
 		name string
 		age  time.Duration
@@ -214,6 +217,11 @@ func (c *control) takeCancel(key string, value []byte, _ uint64) {
 		delete(c.cancel, unit)
 		return
 	}
+	if string(value) != cancelSwept {
+		c.unswept[unit] = true
+	} else {
+		delete(c.unswept, unit)
+	}
 	if !slices.Contains(c.cancel[unit], id) {
 		c.cancel[unit] = append(c.cancel[unit], id)
 	}
@@ -230,6 +238,13 @@ func (c *control) batchPaused(id BatchID) bool {
 	defer c.mu.RUnlock()
 	b := c.batch[id]
 	return b != nil && b.Paused && !b.Cancelled
+}
+
+func (c *control) calledBack(id BatchID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	b := c.batch[id]
+	return b != nil && b.Cancelled
 }
 
 // apart says that a batch goes at a pace of its own, and must not keep others
@@ -320,8 +335,21 @@ func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
 		return storeError(err)
 	}
 	e.control.takeCancel(key, []byte{}, 0)
-	return e.endCancelled(ctx, id)
+	if err := e.endCancelled(ctx, id); err != nil {
+		e.sweeper.cancelled(id.First) // it is tried again
+		return err
+	}
+	return e.swept(ctx, key)
 }
+
+// swept notes that a message that was called back has been ended wherever it waited.
+func (e *Engine) swept(ctx context.Context, key string) error {
+	_, err := e.control.cancels.PutString(ctx, key, cancelSwept)
+	return storeError(err)
+}
+
+// cancelSwept is in place of the time of a cancellation that was seen through.
+const cancelSwept = "ended"
 
 // PauseBatch, ResumeBatch and CancelBatch do the same for a batch; PaceBatch
 // bounds the notifications sent a second, 0 meaning no bound.
@@ -339,7 +367,7 @@ func (e *Engine) CancelBatch(ctx context.Context, id BatchID) error {
 	if err := e.changeBatch(ctx, id, func(b *BatchRecord) { b.Cancelled = true }); err != nil {
 		return err
 	}
-	e.sweeper.cancelled(id)
+	e.sweeper.cancelled(id.unit())
 	return e.leases.endCalledBack(ctx, id.unit())
 }
 

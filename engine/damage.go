@@ -82,6 +82,11 @@ func inspect(dir string) (streams, consumers []string, err error) {
 		}
 		if path := filepath.Join(folder, name); !described(path, name) && !unfinished(path) {
 			streams = append(streams, name)
+			// The server does not know its consumers either. What they had handed out
+			// has to come again, at once, so they begin anew.
+			if err := os.RemoveAll(filepath.Join(path, "obs")); err != nil {
+				return nil, nil, err
+			}
 		}
 		observers, _ := os.ReadDir(filepath.Join(folder, name, "obs")) // there can be none
 		for _, o := range observers {
@@ -221,6 +226,87 @@ func (e *Engine) streamState(ctx context.Context, name string) (s streamState, e
 	return info.State, nil
 }
 
+// endsFile has how much there was of each stream when the log was closed in order.
+const endsFile = "ends.json"
+
+// streamEnd is where a stream ended.
+type streamEnd struct {
+	Last, Messages uint64
+}
+
+// guarded are the streams that damage is looked for in, and whether they have gaps of
+// their own: of some any message can be taken off.
+func (e *Engine) guarded() map[string]bool {
+	gaps := map[string]bool{streamVerdicts: false, streamDead: false, streamLater: true, streamBuried: true}
+	for _, q := range e.allQueues() {
+		gaps[q.name] = false
+	}
+	return gaps
+}
+
+// writeEnds notes how much there is, before the log is closed.
+func (e *Engine) writeEnds(ctx context.Context) error {
+	ends := map[string]streamEnd{}
+	for name := range e.guarded() {
+		s, err := e.streamState(ctx, name)
+		if err == nil {
+			ends[name] = streamEnd{s.LastSeq, s.Messages}
+		} else if !e.gone(ctx, name) {
+			return err
+		}
+	}
+	data, err := json.Marshal(ends)
+	if err == nil {
+		err = replaceFile(filepath.Join(e.store.dir, endsFile), data)
+	}
+	return err
+}
+
+// readEnds reads what writeEnds wrote; nothing if the log was not closed in order.
+func readEnds(dir string) (ends map[string]streamEnd) {
+	data, err := os.ReadFile(filepath.Join(dir, endsFile))
+	if err != nil || json.Unmarshal(data, &ends) != nil {
+		return nil
+	}
+	return ends
+}
+
+// compareEnds counts what is missing since the log was closed. It comes before
+// anything is written, and forgets what it compared with.
+func (e *Engine) compareEnds(ctx context.Context) error {
+	ends := readEnds(e.store.dir)
+	if err := os.Remove(filepath.Join(e.store.dir, endsFile)); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	for name, end := range ends {
+		if slices.Contains(e.store.damagedStreams, name) {
+			continue // it is not open yet
+		}
+		s, err := e.streamState(ctx, name)
+		if err != nil {
+			if !e.gone(ctx, name) {
+				return err
+			}
+			s = streamState{}
+		}
+		missing := int64(end.Messages) - int64(s.Messages)
+		if expires(name) {
+			missing = int64(end.Last) - int64(s.LastSeq)
+		}
+		if missing > e.damage.lost[name].Messages {
+			l := Lost{name, missing, lostDetail(missing)}
+			e.damage.lost[name] = l
+			e.tellLost(l)
+		}
+	}
+	return nil
+}
+
+// expires says that messages of a stream can go by themselves while it is closed.
+func expires(name string) bool {
+	return name == streamVerdicts || name == streamDead || name == streamBuried
+}
+
 // lookForDamage counts what is missing of the log, and says so when it has become
 // more.
 func (e *Engine) lookForDamage(ctx context.Context) error {
@@ -229,12 +315,7 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 		return nil
 	}
 	d.at = time.Now()
-	// Of the last two, any message can be taken off.
-	whole := map[string]bool{streamVerdicts: true, streamDead: true, streamLater: false, streamBuried: false}
-	for _, q := range e.allQueues() {
-		whole[q.name] = true
-	}
-	for name, hasNoGaps := range whole {
+	for name, gaps := range e.guarded() {
 		s, err := e.streamState(ctx, name)
 		if err != nil {
 			if !e.gone(ctx, name) {
@@ -242,7 +323,7 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 			}
 			continue // a batch's queue, which is done
 		}
-		if l := d.count(name, s, hasNoGaps); l != nil {
+		if l := d.count(name, s, !gaps); l != nil {
 			e.tellLost(*l)
 		}
 	}

@@ -56,6 +56,29 @@ func TestDamage(t *testing.T) {
 		"description of the verdicts":      {func(t *testing.T, s string) { flip(t, s+"/AVISO_VERDICTS/meta.inf", middle) }, false, "AVISO_VERDICTS"},
 		"description of what is paused":    {func(t *testing.T, s string) { flip(t, s+"/KV_AVISO_CONTROL/meta.inf", middle) }, false, "KV_AVISO_CONTROL"},
 		"a record of a queue":              {func(t *testing.T, s string) { flip(t, s+"/"+queue+"/msgs/1.blk", middle) }, true, queue},
+		"the end of a queue": {func(t *testing.T, s string) {
+			info, err := os.Stat(s + "/" + queue + "/msgs/1.blk")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(s+"/"+queue+"/msgs/1.blk", info.Size()*3/4); err != nil {
+				t.Fatal(err)
+			}
+		}, true, queue},
+		"the index of verdicts": {func(t *testing.T, s string) {
+			files, err := filepath.Glob(s + "/../../../../index/*.seg*")
+			if err != nil || len(files) == 0 {
+				files, _ = filepath.Glob(s + "/../../../../index/*")
+			}
+			for _, f := range files {
+				if info, err := os.Stat(f); err == nil && info.Size() > 0 && !strings.HasSuffix(f, ".json") {
+					flip(t, f, middle)
+				}
+			}
+			if len(files) == 0 {
+				t.Fatal("there is none")
+			}
+		}, false, ""},
 		"a record of the verdicts":         {func(t *testing.T, s string) { flip(t, s+"/AVISO_VERDICTS/msgs/1.blk", middle) }, false, "AVISO_VERDICTS"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -123,6 +123,11 @@ func (e *Engine) start(ctx context.Context) (err error) {
 		e.cfg.VerdictBytes = min(e.cfg.VerdictBytes, e.store.limit()/4)
 	}
 	e.tellOfInspection()
+	if e.store.embedded() {
+		if err := e.compareEnds(ctx); err != nil {
+			return fmt.Errorf("engine: what the log had cannot be compared with what it has: %w", err)
+		}
+	}
 	if e.ledger, err = e.openLedger(ctx); err != nil {
 		return err
 	}
@@ -288,6 +293,13 @@ func (e *Engine) finish() {
 	e.sources.Wait()
 	e.senders.Wait()
 	e.background.Wait()
+	if e.ledger != nil && e.store.embedded() && !e.stuck.Load() {
+		ctx, cancel := context.WithTimeout(context.Background(), LastWrites)
+		if err := e.writeEnds(ctx); err != nil {
+			e.log.Debug("where the log ends cannot be noted", "error", err)
+		}
+		cancel()
+	}
 	if e.ledger != nil {
 		if err := e.ledger.close(); err != nil {
 			// It is made again from the log.

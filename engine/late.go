@@ -157,12 +157,9 @@ func (l *ledger) lateIn(ctx context.Context, seq uint64, data []byte) (takenOver
 
 // standing reads how the notifications of a block stand after a record.
 func (l *ledger) standing(ctx context.Context, b block, through uint64) (map[uint32]standing, error) {
-	var earlier []uint64
-	for seq, err := range l.index.Lookup(b.key(), 0, through) {
-		if err != nil {
-			return nil, err
-		}
-		earlier = append(earlier, seq)
+	earlier, err := l.lookupNow(b.key(), 0, through)
+	if err != nil {
+		return nil, err
 	}
 	all := map[uint32]standing{}
 	for _, seq := range slices.Backward(earlier) {

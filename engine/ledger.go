@@ -23,8 +23,13 @@ import (
 type ledger struct {
 	engine *Engine
 	stream jetstream.Stream
-	index  *keyindex.Index
 	dir    string
+
+	// index is replaced when it is found to be damaged, which nobody may be in the
+	// middle of reading.
+	indexMu sync.RWMutex
+	index   *keyindex.Index
+	damaged chan struct{} // has something in it when the index has to be made anew
 
 	mu      sync.Mutex
 	through uint64        // the last sequence that was taken in
@@ -58,7 +63,7 @@ func (c *Counts) Final() int64 {
 }
 
 func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
-	l = &ledger{engine: e, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), batches: map[BatchID]*Counts{}, late: newLateVerdicts(), standings: map[block]map[uint32]standing{}}
+	l = &ledger{engine: e, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), damaged: make(chan struct{}, 1), batches: map[BatchID]*Counts{}, late: newLateVerdicts(), standings: map[block]map[uint32]standing{}}
 	l.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
 		Name: streamVerdicts, Subjects: []string{subjectVerdicts},
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
@@ -80,18 +85,11 @@ func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
 		// It is of another log, or of one that lost its end, or its beginning is
 		// missing.
 		e.log.Warn("the index of verdicts does not fit the log and is made anew", "covers", x.Through(), "log", info.State.LastSeq)
-		if err := errors.Join(x.Close(), os.RemoveAll(l.dir)); err != nil {
-			return nil, fmt.Errorf("engine: %w", err)
-		}
-		if l.index, err = keyindex.Open(l.dir, keyindex.Options{}); err != nil {
+		if l.index, err = l.reopenIndex(); err != nil {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
 		// The counts may be of verdicts that the log does not have any more.
-		data, err := json.Marshal(countsFile{l.log, l.saved, l.batches, l.late})
-		if err == nil {
-			err = l.replaceCounts(data)
-		}
-		if err != nil {
+		if err := l.writeCounts(); err != nil {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
 	}
@@ -190,7 +188,13 @@ func (l *ledger) follow(ctx context.Context) {
 	saved := time.Now()
 	for ctx.Err() == nil {
 		var err error
-		if f == nil {
+		select {
+		case <-l.damaged:
+			f = nil
+			err = l.rebuild()
+		default:
+		}
+		if err == nil && f == nil {
 			f, err = newFollower(ctx, l.engine.store, l.stream, l.position()+1)
 		}
 		if err == nil {
@@ -210,6 +214,84 @@ func (l *ledger) follow(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// rebuild makes the index anew from the log; it is follow's.
+func (l *ledger) rebuild() error {
+	l.engine.log.Error("the index of verdicts is damaged and is made anew from the log; nothing is lost, and until then nothing is sent that has to be looked up")
+	l.indexMu.Lock()
+	defer l.indexMu.Unlock()
+	index, err := l.reopenIndex()
+	if err != nil {
+		return err
+	}
+	l.index = index
+	clear(l.standings)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// What was taken in has been counted.
+	l.saved = max(l.saved, l.through)
+	l.through = 0
+	return l.writeCounts()
+}
+
+// writeCounts writes the counts as they are; l.mu is held, or nobody else is there.
+func (l *ledger) writeCounts() error {
+	data, err := json.Marshal(countsFile{l.log, l.saved, l.batches, l.late})
+	if err != nil {
+		return err
+	}
+	return l.replaceCounts(data)
+}
+
+// reopenIndex throws the index away and opens an empty one.
+func (l *ledger) reopenIndex() (*keyindex.Index, error) {
+	if err := errors.Join(ignoreDamage(l.index.Close()), os.RemoveAll(l.dir)); err != nil {
+		return nil, err
+	}
+	return keyindex.Open(l.dir, keyindex.Options{})
+}
+
+// ignoreDamage forgives what is thrown away for being damaged.
+func ignoreDamage(err error) error {
+	if errors.Is(err, keyindex.ErrDamaged) {
+		return nil
+	}
+	return err
+}
+
+// lookup returns the records that have a key, newest first. If the index turns out to
+// be damaged it is made anew meanwhile.
+func (l *ledger) lookup(ctx context.Context, key, from, to uint64) ([]uint64, error) {
+	for {
+		list, err := l.lookupNow(key, from, to)
+		if !errors.Is(err, keyindex.ErrDamaged) {
+			return list, err
+		}
+		pause(ctx, troublePause)
+		if err := l.catchUp(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lookupNow is lookup for follow, which makes the index anew itself.
+func (l *ledger) lookupNow(key, from, to uint64) (list []uint64, err error) {
+	l.indexMu.RLock()
+	defer l.indexMu.RUnlock()
+	for seq, err := range l.index.Lookup(key, from, to) {
+		if errors.Is(err, keyindex.ErrDamaged) {
+			select {
+			case l.damaged <- struct{}{}:
+			default:
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, seq)
+	}
+	return list, nil
 }
 
 // takeIn indexes and counts one record.
@@ -369,10 +451,11 @@ func (l *ledger) settled(ctx context.Context, c *chunk) (map[uint32]roundState, 
 func (l *ledger) records(ctx context.Context, keys []uint64, each func(seq uint64, v *rawVerdict) bool) error {
 	read := map[uint64]bool{}
 	for _, key := range keys {
-		for seq, err := range l.index.Lookup(key, 0, ^uint64(0)) {
-			if err != nil {
-				return err
-			}
+		seqs, err := l.lookup(ctx, key, 0, ^uint64(0))
+		if err != nil {
+			return err
+		}
+		for _, seq := range seqs {
 			if read[seq] {
 				continue
 			}
@@ -414,6 +497,8 @@ func (l *ledger) trim(ctx context.Context) error {
 	l.mu.Lock()
 	l.late.trim(info.State.FirstSeq)
 	l.mu.Unlock()
+	l.indexMu.RLock()
+	defer l.indexMu.RUnlock()
 	return l.index.DropBefore(info.State.FirstSeq)
 }
 

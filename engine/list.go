@@ -378,7 +378,7 @@ func (e *Engine) eachEnded(ctx context.Context, f *Filter, from Place, look func
 	if from.At != 0 {
 		upper = min(upper, from.At)
 	}
-	candidate, err := e.ledger.candidates(f, info.State.FirstSeq, upper)
+	candidate, err := e.ledger.candidates(ctx, f, info.State.FirstSeq, upper)
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,9 @@ func (m *model) open() {
 		m.t.Fatal(err)
 	}
 	m.engine = e
+	if lost := e.damage.list(); len(lost) > 0 {
+		m.t.Fatalf("a disk that is in order is called damaged: %+v", lost)
+	}
 }
 
 func (m *model) close(patience time.Duration) {

@@ -417,7 +417,7 @@ func (e *Engine) Verdicts(ctx context.Context, f Filter, from Cursor, limit int)
 	if from.Record != 0 {
 		upper = min(upper, from.Record)
 	}
-	next, err := e.ledger.candidates(&f, info.State.FirstSeq, upper)
+	next, err := e.ledger.candidates(ctx, &f, info.State.FirstSeq, upper)
 	if err != nil {
 		return page, err
 	}
@@ -466,7 +466,7 @@ func (e *Engine) Verdicts(ctx context.Context, f Filter, from Cursor, limit int)
 
 // candidates returns the records that can hold what a filter chooses, newest
 // first.
-func (l *ledger) candidates(f *Filter, first, upper uint64) (next func() (uint64, bool), err error) {
+func (l *ledger) candidates(ctx context.Context, f *Filter, first, upper uint64) (next func() (uint64, bool), err error) {
 	var keys []uint64
 	switch {
 	case f.DeviceToken != "":
@@ -486,12 +486,11 @@ func (l *ledger) candidates(f *Filter, first, upper uint64) (next func() (uint64
 	}
 	var list []uint64
 	for _, key := range keys {
-		for seq, err := range l.index.Lookup(key, first, upper) {
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, seq)
+		seqs, err := l.lookup(ctx, key, first, upper)
+		if err != nil {
+			return nil, err
 		}
+		list = append(list, seqs...)
 	}
 	slices.Sort(list)
 	list = slices.Compact(list)

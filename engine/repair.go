@@ -60,18 +60,27 @@ func repair(dir string) (lost map[string]int, err error) {
 	if err != nil {
 		return nil, err
 	}
+	ends := readEnds(dir)
 	lost = map[string]int{}
 	newest := map[string]bool{}
 	left := int64(repairBytes)
 	for _, f := range files {
-		if newest[f.stream] && left < f.size {
+		first := !newest[f.stream]
+		if !first && left < f.size {
 			continue
 		}
 		newest[f.stream] = true
 		left -= f.size
-		n, err := f.repair()
+		n, last, err := f.repair()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.path, err)
+		}
+		if cut := int(ends[f.stream].Last) - int(last); first && last > 0 && cut > 0 {
+			n += cut
+			// The server goes on at a place that consumers may have passed.
+			if err := os.RemoveAll(filepath.Join(filepath.Dir(filepath.Dir(f.path)), "obs")); err != nil {
+				return nil, err
+			}
 		}
 		if n > 0 {
 			lost[f.stream] += n
@@ -104,19 +113,18 @@ func blockFiles(folder string) (list []blockFile, err error) {
 }
 
 // repair writes over what is damaged in a file, and returns how many records that
-// was.
-func (f *blockFile) repair() (lost int, err error) {
+// was, and the last sequence in it, 0 if there is none.
+func (f *blockFile) repair() (lost int, last uint64, err error) {
 	data, err := os.ReadFile(f.path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	key := sha256.Sum256(fmt.Appendf(nil, "%s-%d", f.stream, f.number))
 	sum, err := highwayhash.NewDigest64(key[:])
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	b := blockData{data, sum}
-	last := uint64(0)
 	for at := 0; at < len(data); {
 		if r, ok := b.record(at); ok {
 			last = max(last, r.sequence)
@@ -140,9 +148,9 @@ func (f *blockFile) repair() (lost int, err error) {
 		at = next
 	}
 	if lost == 0 {
-		return 0, nil
+		return 0, last, nil
 	}
-	return lost, replaceFile(f.path, data)
+	return lost, last, replaceFile(f.path, data)
 }
 
 // blockData is the content of a file.

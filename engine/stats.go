@@ -190,7 +190,9 @@ func (q *queue) stat(ctx context.Context, out *PathStats) error {
 		return storeError(err)
 	}
 	stream, err := q.stream.Info(ctx)
-	if err != nil {
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil // it has just been done
+	} else if err != nil {
 		return storeError(err)
 	}
 	chunks := int64(info.NumPending) + int64(info.NumAckPending)

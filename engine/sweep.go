@@ -26,7 +26,7 @@ type sweeper struct {
 	wake   chan struct{} // has something in it when a queue may have something
 
 	mu        sync.Mutex
-	batches   []BatchID       // called back, and not swept yet
+	units     []apns.ID       // called back, and not swept yet
 	strangers []Stranger      // the last look at them
 	told      map[string]bool // and what was said of them
 }
@@ -82,6 +82,7 @@ type waitBlock struct {
 func (s *sweeper) run(ctx context.Context) {
 	e := s.engine
 	var strangers time.Time
+	s.cancelled(e.control.toBeSwept()...)
 	for ctx.Err() == nil {
 		busy, more := false, false
 		for _, q := range e.allQueues() {
@@ -92,7 +93,7 @@ func (s *sweeper) run(ctx context.Context) {
 			}
 			busy, more = busy || waits, more || again
 		}
-		s.sweepBatches(ctx)
+		s.sweepUnits(ctx)
 		if time.Since(strangers) >= strangersEvery {
 			strangers = time.Now()
 			e.complain(ctx, "what waits for apps that are not configured cannot be counted", s.lookForStrangers(ctx))
@@ -261,25 +262,62 @@ func (l *lease) letRest() {
 	l.saveIfOver()
 }
 
-// cancelled has everything swept that waits of a batch that was called back.
-func (s *sweeper) cancelled(id BatchID) {
+// cancelled has everything swept that waits of what was called back.
+func (s *sweeper) cancelled(units ...apns.ID) {
 	s.mu.Lock()
-	s.batches = append(s.batches, id)
+	s.units = append(s.units, units...)
 	s.mu.Unlock()
 	s.look()
 }
 
-func (s *sweeper) sweepBatches(ctx context.Context) {
+func (s *sweeper) sweepUnits(ctx context.Context) {
 	s.mu.Lock()
-	list := s.batches
-	s.batches = nil
+	list := s.units
+	s.units = nil
 	s.mu.Unlock()
-	for _, id := range list {
-		if err := s.engine.sweepUnit(ctx, id.unit()); err != nil && ctx.Err() == nil {
-			s.engine.complain(ctx, "a batch that was called back cannot be ended yet", err)
-			s.cancelled(id)
+	for _, unit := range list {
+		err := s.engine.sweepUnit(ctx, unit)
+		if err == nil {
+			err = s.engine.control.seenThrough(ctx, unit)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.engine.complain(ctx, "what was called back cannot be ended yet", err)
+			s.cancelled(unit)
 		}
 	}
+}
+
+// toBeSwept are the units that were called back by an engine that ended before it had
+// seen that through.
+func (c *control) toBeSwept() (units []apns.ID) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for unit := range c.unswept {
+		units = append(units, unit)
+	}
+	for id, b := range c.batch {
+		if b.Cancelled && !b.Swept {
+			units = append(units, id.unit())
+		}
+	}
+	return units
+}
+
+// seenThrough notes that everything of a unit that was called back has ended where it
+// waited.
+func (c *control) seenThrough(ctx context.Context, unit apns.ID) error {
+	c.mu.RLock()
+	messages, b := slices.Clone(c.cancel[unit]), c.batch[BatchID(unit)]
+	c.mu.RUnlock()
+	for _, m := range messages {
+		if err := c.engine.swept(ctx, strings.TrimPrefix(m.String(), messagePrefix)); err != nil {
+			return err
+		}
+	}
+	if b == nil {
+		return nil
+	}
+	return c.engine.changeBatch(ctx, BatchID(unit), func(b *BatchRecord) { b.Swept = true })
 }
 
 // heardAfter is when every engine of a cluster has heard what one of them wrote down.

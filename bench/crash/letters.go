@@ -26,12 +26,12 @@ const (
 type letter struct {
 	Number     uint64
 	App        string
+	State      string
+	Status     int
+	Reason     string
 	Deliveries []struct {
 		ID          string
 		DeviceToken string `json:"device_token"`
-		State       string
-		Status      int
-		Reason      string
 	}
 
 	winner  string // the operation that was granted, "" if none was
@@ -76,10 +76,8 @@ func letters(r *rig, at site) error {
 		r.broken("only %d groups of dead letters came of %d notifications", len(list), r.n)
 	}
 	for _, l := range list {
-		for _, d := range l.Deliveries {
-			if d.State != "rejected" || d.Status != 400 || d.Reason != buryReason {
-				r.wrongs("a dead letter does not say why it is one", "%d says %q, %d %q of %s", l.Number, d.State, d.Status, d.Reason, d.ID)
-			}
+		if l.State != "rejected" || l.Status != 400 || l.Reason != buryReason {
+			r.wrongs("a dead letter does not say why it is one", "%d says %q, %d %q", l.Number, l.State, l.Status, l.Reason)
 		}
 	}
 	parts := r.ends + 1
