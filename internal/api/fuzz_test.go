@@ -74,7 +74,7 @@ func FuzzBatchLine(f *testing.F) {
 		}
 		w := newWords(inLine, message.Line)
 		w.parser.Defaults, w.defaults = g.defaults.message, g.defaults.own
-		w.own = w.defaults
+		w.own, w.now = w.defaults, now
 		if err := w.parser.Read(&w.message, line); err != nil {
 			t.Fatal(err)
 		}

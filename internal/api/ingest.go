@@ -96,7 +96,7 @@ func (g *ingest) run(w http.ResponseWriter, r *http.Request) *Problem {
 	}
 	object, defaultsErr := message.DefaultsOf(first)
 	if defaultsErr != nil {
-		return badDefaults(FieldProblem{Problem: defaultsErr.Error()})
+		return badDefaults(fieldProblems(defaultsErr)...)
 	}
 	if object != nil {
 		if p := g.readDefaults(object); p != nil {
@@ -118,8 +118,7 @@ func badDefaults(errs ...FieldProblem) *Problem {
 
 // readDefaults takes the first line's.
 func (g *ingest) readDefaults(object []byte) *Problem {
-	// They outlive the line.
-	if !g.defaults.read(append([]byte(nil), object...)) {
+	if !g.defaults.read(object, time.Now()) {
 		return badDefaults(g.defaults.problems...)
 	}
 	g.words.parser.Defaults = g.defaults.message
@@ -226,18 +225,14 @@ func (g *ingest) take(r *http.Request, text []byte, err error, isLine bool) *Pro
 // noted and ends nothing.
 func (g *ingest) add(text []byte, lineErr error) error {
 	if lineErr != nil {
-		g.refuse(lineErr.Error())
+		g.refuse(FieldProblem{Problem: lineErr.Error()})
 		g.batch.Refuse()
 		return nil
 	}
 	now := time.Now()
 	m, target, ok := g.read(text, now)
 	if !ok {
-		list := make([]string, len(g.words.problems))
-		for i, p := range g.words.problems {
-			list[i] = p.String()
-		}
-		g.refuse(strings.Join(list, "; "))
+		g.refuse(g.problems(now)...)
 		g.batch.Refuse()
 		return nil
 	}
@@ -245,32 +240,47 @@ func (g *ingest) add(text []byte, lineErr error) error {
 	if err == nil {
 		return nil
 	}
-	problems := inputProblems(err)
-	if problems == nil {
+	found := inputProblems(err)
+	if found == nil {
 		return err
+	}
+	// The engine has counted it, and says one thing only.
+	if all := g.problems(now); len(all) > 0 {
+		found = all
+	}
+	g.refuse(found...)
+	return nil
+}
+
+// problems is all that is wrong with the line that was read last.
+func (g *ingest) problems(now time.Time) []FieldProblem {
+	if !g.words.malformed && len(g.receipt.Errors) < maxLineErrors {
+		g.words.complete(g.api, &g.info, now)
+	}
+	return g.words.problems
+}
+
+// refuse lists a line that is wrong, unless there are enough.
+func (g *ingest) refuse(problems ...FieldProblem) {
+	if len(g.receipt.Errors) == maxLineErrors {
+		return
 	}
 	list := make([]string, len(problems))
 	for i, p := range problems {
 		list[i] = p.String()
 	}
-	g.refuse(strings.Join(list, "; ")) // the engine has counted it
-	return nil
-}
-
-func (g *ingest) refuse(problem string) {
-	if len(g.receipt.Errors) < maxLineErrors {
-		g.receipt.Errors = append(g.receipt.Errors, LineProblem{g.lines.Number, problem})
-	}
+	g.receipt.Errors = append(g.receipt.Errors, LineProblem{g.lines.Number, strings.Join(list, "; ")})
 }
 
 // read makes a message of a line. What it returns is valid until the next.
 func (g *ingest) read(text []byte, now time.Time) (*engine.Message, engine.Target, bool) {
 	w := g.words
-	if !w.read(text) {
-		return nil, engine.Target{}, false
-	}
-	if w.message.To == "" {
+	fine := w.read(text, now)
+	if w.message.To == "" && w.message.Wrong&message.FieldTo == 0 && !w.malformed {
 		w.problem(FieldProblem{"to", "is missing: the device token"})
+	}
+	if !fine {
+		return nil, engine.Target{}, false
 	}
 	target := engine.Target{DeviceToken: w.message.To, RegisteredAt: w.own.registeredAt}
 	if w.plain {

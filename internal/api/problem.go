@@ -84,10 +84,15 @@ type FieldProblem struct {
 
 // String has the field first.
 func (f FieldProblem) String() string {
-	if f.Field == "" {
-		return f.Problem
+	return message.Problem{Field: f.Field, Text: f.Problem}.Error()
+}
+
+// fieldProblems takes an error apart that internal/message made.
+func fieldProblems(err error) (list []FieldProblem) {
+	for _, p := range message.ProblemsOf(err) {
+		list = append(list, FieldProblem{p.Field, p.Text})
 	}
-	return strconv.Quote(f.Field) + " " + f.Problem
+	return list
 }
 
 func newProblem(k *kind, detail string, errs ...FieldProblem) *Problem {
@@ -231,21 +236,7 @@ func inputProblems(err error) []FieldProblem {
 	if !ok {
 		return nil
 	}
-	var list []FieldProblem
-	for _, p := range e.Problems {
-		list = append(list, splitProblem(message.KeyWords.Problem(p)))
-	}
-	return list
-}
-
-// splitProblem takes the field off a sentence that begins with it in quotes.
-func splitProblem(sentence string) FieldProblem {
-	if rest, ok := strings.CutPrefix(sentence, `"`); ok {
-		if field, problem, ok := strings.Cut(rest, `" `); ok && len(field) <= maxQuoted {
-			return FieldProblem{field, problem}
-		}
-	}
-	return FieldProblem{Problem: sentence}
+	return fieldProblems(message.Invalid(message.ValidationProblems(e, 0, message.KeyName)...))
 }
 
 // problemOf turns an error of the engine into a problem. what it was about is

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"aviso.example/apns"
 	"aviso.example/engine"
 	"aviso.example/internal/message"
 	"aviso.example/internal/suggest"
@@ -89,7 +90,8 @@ func (s *submission) accept(a *API, w http.ResponseWriter, r *http.Request) *Pro
 	if p := s.read(w, r); p != nil {
 		return p
 	}
-	targets, p := s.parse(a, time.Now())
+	now := time.Now()
+	targets, p := s.parse(a, now)
 	if p != nil {
 		return p
 	}
@@ -97,7 +99,7 @@ func (s *submission) accept(a *API, w http.ResponseWriter, r *http.Request) *Pro
 	// worse than all of it.
 	receipt, err := a.submit(context.WithoutCancel(r.Context()), &s.message, targets)
 	if err != nil {
-		return a.refusal(r.Context(), err, len(targets))
+		return s.refusal(a, r.Context(), err, targets, now)
 	}
 	s.write(receipt)
 	a.metrics.messageAccepted(s.info.ID, s.message.Environment.String(), receipt)
@@ -106,11 +108,47 @@ func (s *submission) accept(a *API, w http.ResponseWriter, r *http.Request) *Pro
 }
 
 // refusal is the problem of a message that the engine did not take.
-func (a *API) refusal(ctx context.Context, err error, count int) *Problem {
-	if e, ok := errors.AsType[*engine.InputError](err); ok && e.Field == "DeviceToken" && count > 1 {
-		return invalid(FieldProblem{"to", fmt.Sprintf("has %d device tokens of which none can be one; the first %s", count, e.Problem)})
+func (s *submission) refusal(a *API, ctx context.Context, err error, targets []engine.Target, now time.Time) *Problem {
+	found := inputProblems(err)
+	if found == nil {
+		return a.problemOf(ctx, err, "message", true)
 	}
-	return a.problemOf(ctx, err, "message", true)
+	return s.invalid(a, targets, now, found...)
+}
+
+// invalid is the problem of a message that is wrong, with all that is. The engine
+// says one thing only, which counts if nothing else was found.
+func (s *submission) invalid(a *API, targets []engine.Target, now time.Time, found ...FieldProblem) *Problem {
+	w := s.words
+	if why := noDevice(targets); why != "" && w.message.Wrong&message.FieldTo == 0 && len(w.devices.ends) > 0 {
+		w.problem(FieldProblem{"to", why})
+	}
+	w.complete(a, &s.info, now)
+	if len(w.problems) == 0 {
+		w.problems = found
+	}
+	return invalid(w.problems...)
+}
+
+// noDevice says why none of the device tokens can be one, or "" if one can.
+func noDevice(targets []engine.Target) string {
+	var first *apns.Problem
+	for i := range targets {
+		p := apns.CheckDeviceToken(targets[i].DeviceToken)
+		if p == nil {
+			return ""
+		}
+		if first == nil {
+			first = p
+		}
+	}
+	switch len(targets) {
+	case 0:
+		return ""
+	case 1:
+		return first.Message
+	}
+	return fmt.Sprintf("has %d device tokens of which none can be one; the first %s", len(targets), first.Message)
 }
 
 // read reads the body.
@@ -141,18 +179,23 @@ func (s *submission) read(w http.ResponseWriter, r *http.Request) *Problem {
 // parse makes a message and its targets of the body.
 func (s *submission) parse(a *API, now time.Time) ([]engine.Target, *Problem) {
 	w := s.words
-	if !w.read(s.body) && !json.Valid(s.body) {
+	if w.read(s.body, now); w.malformed {
+		if json.Valid(s.body) { // and no object
+			return nil, invalid(w.problems...)
+		}
 		return nil, newProblem(&malformedBody, "", w.problems...)
 	}
-	var why string
-	if s.info, why = a.findApp(w.own.app); why != "" && !w.has("app") {
-		w.problem(FieldProblem{"app", why})
+	s.info = engine.AppInfo{}
+	if w.own.wrong&keyApp == 0 {
+		var why string
+		if s.info, why = a.findApp(w.own.app); why != "" {
+			w.own.wrong |= keyApp
+			w.problem(FieldProblem{"app", why})
+		}
 	}
 	targets := s.targets()
-	w.notify(now)
-	if len(w.problems) > 0 {
-		w.validate(s.info.BundleID, now)
-		return nil, invalid(w.problems...)
+	if len(w.problems) > 0 || !w.notify(now) {
+		return nil, s.invalid(a, targets, now)
 	}
 	environment := s.info.Default
 	if w.own.given&keyEnvironment != 0 {
@@ -167,37 +210,26 @@ func (s *submission) parse(a *API, now time.Time) ([]engine.Target, *Problem) {
 	return targets, nil
 }
 
-// has reports whether a problem with a field is known.
-func (w *words) has(field string) bool {
-	for _, p := range w.problems {
-		if p.Field == field {
-			return true
-		}
-	}
-	return false
-}
-
 // targets returns the device tokens of a message, in either form.
 func (s *submission) targets() []engine.Target {
 	w := s.words
-	if w.message.Given&message.FieldTo == 0 {
+	switch to := &w.message; {
+	case to.Wrong&message.FieldTo != 0:
+		return nil
+	case to.Given&message.FieldTo == 0:
 		w.problem(FieldProblem{"to", "is missing: a device token, or an array of device tokens"})
 		return nil
-	}
-	if len(w.devices.ends) == 0 && w.message.To == "" {
-		if !w.has("to") {
-			w.problem(FieldProblem{"to", "is empty: name at least one device token"})
-		}
+	case len(w.devices.ends) == 0 && to.To == "":
+		w.problem(FieldProblem{"to", "is empty: name at least one device token"})
 		return nil
-	}
-	if len(w.devices.ends) > engine.MaxTargets {
+	case len(w.devices.ends) > engine.MaxTargets:
 		w.problem(FieldProblem{"to", fmt.Sprintf("has more than %d device tokens; send several messages, or a batch, which has no limit", engine.MaxTargets)})
 		return nil
 	}
 	if len(w.devices.ends) == 0 {
 		w.devices.text = append(w.devices.text, w.message.To...)
 		w.devices.end(w.own.registeredAt)
-	} else if w.own.given&keyRegisteredAt != 0 {
+	} else if w.own.given&keyRegisteredAt != 0 && w.own.wrong&keyRegisteredAt == 0 {
 		w.problem(FieldProblem{"registered_at", `goes with a single device token; in an array, write {"device_token":…,"registered_at":…}`})
 	}
 	return w.devices.list()

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ const (
 	keyOnUnknown
 	keySendAt
 	keyRegisteredAt
+	keyDefaults // which is a key of lines only to be refused
 )
 
 // ownKeys are their names.
@@ -42,6 +44,7 @@ var ownKeys = map[string]ownKey{
 // ownWords are what they say.
 type ownWords struct {
 	given        ownKey
+	wrong        ownKey // those of them whose values are of no use
 	app          string
 	environment  apns.Environment
 	lane         engine.Lane
@@ -60,6 +63,10 @@ type words struct {
 	own      ownWords
 	devices  devices
 	problems []FieldProblem
+	// now is when the words are read. malformed says that not all were, as they are
+	// not one JSON object.
+	now       time.Time
+	malformed bool
 	// plain says that a line has a device token and nothing else that would
 	// change its notification.
 	plain bool
@@ -74,22 +81,28 @@ func newWords(s scope, what string) *words {
 	return w
 }
 
-// maxProblems bounds how many are reported at once.
-const maxProblems = 20
-
+// problem notes what is wrong, once.
 func (w *words) problem(p FieldProblem) {
-	if len(w.problems) < maxProblems {
+	if !slices.Contains(w.problems, p) {
 		w.problems = append(w.problems, p)
 	}
 }
 
+// object notes what an error says that is made of problems.
+func (w *words) object(err error) {
+	for _, p := range fieldProblems(err) {
+		w.problem(p)
+	}
+}
+
 // read reads a text and reports whether nothing is wrong with it so far.
-func (w *words) read(text []byte) bool {
-	w.own, w.problems = w.defaults, w.problems[:0]
-	w.own.given = 0
+func (w *words) read(text []byte, now time.Time) bool {
+	w.own, w.problems, w.now = w.defaults, w.problems[:0], now
+	w.own.given, w.own.wrong = 0, 0
 	w.devices.reset()
-	if err := w.parser.Read(&w.message, text); err != nil {
-		w.problem(splitProblem(err.Error()))
+	err := w.parser.Read(&w.message, text)
+	w.object(err)
+	if w.malformed = message.Malformed(err); w.malformed {
 		return false
 	}
 	w.plain = w.scope == inLine && w.message.Given&^message.FieldTo == 0 && w.own.given&^keyRegisteredAt == 0
@@ -97,46 +110,33 @@ func (w *words) read(text []byte) bool {
 		w.message.Given |= w.parser.Defaults.Given
 		return true
 	}
-	if err := w.parser.Merge(&w.message); err != nil {
-		w.problem(splitProblem(err.Error()))
-	}
+	w.object(w.parser.Merge(&w.message))
 	return len(w.problems) == 0
 }
 
-// notify makes the notification of what was read, all but the device token. An
-// expiration that was given as a duration counts from when it is to be sent.
-func (w *words) notify(now time.Time) bool {
-	if w.own.sendAt.After(now) {
-		now = w.own.sendAt
+// sent is when it is to be sent, from which an expiration counts that was given as
+// a duration.
+func (w *words) sent(now time.Time) time.Time {
+	if w.own.wrong&keySendAt == 0 && w.own.sendAt.After(now) {
+		return w.own.sendAt
 	}
-	w.message.Fill(&w.notification, now)
+	return now
+}
+
+// notify makes the notification of what was read, all but the device token.
+func (w *words) notify(now time.Time) bool {
+	w.message.Fill(&w.notification, w.sent(now))
 	if w.message.Given&message.FieldPayload != 0 {
 		w.notification.Payload = w.message.Payload
 		return true
 	}
 	var err error
 	if w.payload, err = w.message.AppendPayload(w.payload[:0], message.KeyName); err != nil {
-		w.problem(splitProblem(err.Error()))
+		w.object(err)
 		return false
 	}
 	w.notification.Payload = w.payload
 	return true
-}
-
-// validate adds what else is wrong with a notification, once something is.
-func (w *words) validate(bundleID string, now time.Time) {
-	n := w.notification
-	n.DeviceToken = "00"
-	if len(n.Payload) == 0 {
-		n.Payload = []byte("{}") // that it is missing was said
-	}
-	if bundleID == "" {
-		// The app is not known, as was said: the topic is not missing as well.
-		bundleID = "app.unknown"
-	}
-	for _, p := range inputProblems(n.Validate(bundleID, now)) {
-		w.problem(p)
-	}
 }
 
 // key is the parser's Key.
@@ -145,9 +145,7 @@ func (w *words) key(key string, field message.Field, s *message.Scan) (done bool
 	case 0:
 		return true, w.ownKey(key, s)
 	case message.FieldID:
-		w.problem(FieldProblem{"id", "cannot be chosen: the id of the delivery, which the answer has, travels as apns-id"})
-		_, err := s.Value()
-		return true, err
+		return false, message.Problem{Field: key, Text: "cannot be chosen: the id of the delivery, which the answer has, travels as apns-id"}
 	case message.FieldTo:
 		return w.readTo(s)
 	}
@@ -157,6 +155,8 @@ func (w *words) key(key string, field message.Field, s *message.Scan) (done bool
 // misplaced says why a key must not stand here, or "".
 func (w *words) misplaced(k ownKey) string {
 	switch {
+	case k == keyDefaults:
+		return "can only stand alone on the first line of a batch"
 	case k == keyRegisteredAt && w.scope == inDefaults:
 		return "belongs to one device; write it on the lines"
 	case w.scope == inLine && k&(keyApp|keyEnvironment|keyLane) != 0:
@@ -168,51 +168,48 @@ func (w *words) misplaced(k ownKey) string {
 // ownKey reads a key that is not a notification's.
 func (w *words) ownKey(key string, s *message.Scan) error {
 	k := ownKeys[key]
-	v, err := s.Value()
-	if err != nil {
-		return err
+	if key == "defaults" {
+		k = keyDefaults
 	}
-	bad := func(problem string) {
-		w.problem(FieldProblem{key, problem})
-	}
-	switch {
-	case k == 0:
-		if key == "defaults" {
-			bad("can only stand alone on the first line of a batch")
-			return nil
-		}
+	if k == 0 {
 		var names []string
 		for name, k := range ownKeys {
 			if w.misplaced(k) == "" {
 				names = append(names, name)
 			}
 		}
-		w.problem(FieldProblem{Problem: message.UnknownKey(key, names).Error()})
-		return nil
-	case w.own.given&k != 0:
-		bad("is there twice")
-		return nil
+		return message.UnknownKey(key, names)
+	}
+	v, err := s.Value()
+	if err != nil {
+		return err
+	}
+	why := w.misplaced(k)
+	switch {
+	case w.own.given&k == 0 && why == "":
+		why = w.own.set(k, v, w.now)
+	case w.own.given&k == 0:
+	case w.own.wrong&k != 0:
+		return nil // that is enough
+	default:
+		why = "is there twice"
 	}
 	w.own.given |= k
-	if why := w.misplaced(k); why != "" {
-		bad(why)
+	if why == "" {
 		return nil
 	}
-	if why := w.own.set(k, v); why != "" {
-		bad(why)
-	}
-	return nil
+	w.own.wrong |= k
+	return message.Problem{Field: key, Text: why}
 }
 
 // set takes the value of a key and says what is wrong with it, or "".
-func (o *ownWords) set(k ownKey, v message.Value) (why string) {
-	if k == keySendAt || k == keyRegisteredAt {
-		at, why := readMoment(v)
-		if k == keySendAt {
-			o.sendAt = at
-		} else {
-			o.registeredAt = at
-		}
+func (o *ownWords) set(k ownKey, v message.Value, now time.Time) (why string) {
+	switch k {
+	case keySendAt:
+		o.sendAt, why = readMoment(v)
+		return why
+	case keyRegisteredAt:
+		o.registeredAt, why = readRegistration(v, now)
 		return why
 	}
 	if v.Kind != message.KindString {
@@ -288,18 +285,30 @@ func readMoment(v message.Value) (at time.Time, why string) {
 		return time.Unix(seconds, 0), ""
 	case message.KindString:
 		text, err := v.Text("")
-		if err == nil {
-			at, err = time.Parse(time.RFC3339, text)
-		}
 		if err != nil {
+			return at, err.Error()
+		}
+		if at, err = time.Parse(time.RFC3339, text); err != nil {
 			why = "has to be " + want
-			if strings.Trim(text, "0123456789") == "" {
+			if text != "" && strings.Trim(text, "0123456789") == "" {
 				why += ", without quotes"
 			}
 		}
 		return at, why
 	}
 	return at, wrongKind(v.Kind, want)
+}
+
+// maxRegisteredAhead bounds registered_at as send_at is bounded. Clocks differ, but
+// not by months: until then the device token would not be called dead.
+const maxRegisteredAhead = 60 * 24 * time.Hour
+
+// readRegistration reads when a device token was registered.
+func readRegistration(v message.Value, now time.Time) (at time.Time, why string) {
+	if at, why = readMoment(v); why == "" && at.Sub(now) > maxRegisteredAhead {
+		why = "is more than 60 days away; was it given in milliseconds instead of seconds?"
+	}
+	return at, why
 }
 
 // devices are the device tokens of a message. Their texts lie one behind the
@@ -309,10 +318,11 @@ type devices struct {
 	ends       []int
 	registered []time.Time // nil, or one for each
 	targets    []engine.Target
+	wrong      int // elements that are no device
 }
 
 func (d *devices) reset() {
-	d.text, d.ends, d.registered = d.text[:0], d.ends[:0], d.registered[:0]
+	d.text, d.ends, d.registered, d.wrong = d.text[:0], d.ends[:0], d.registered[:0], 0
 	clear(d.targets)
 	d.targets = d.targets[:0]
 }
@@ -339,13 +349,9 @@ func (w *words) readTo(s *message.Scan) (done bool, err error) {
 	}
 	switch {
 	case w.scope == inDefaults:
-		w.problem(FieldProblem{"to", "cannot have a default: each line is for a device of its own"})
-		_, err = s.Value()
-		return true, err
+		return false, message.Problem{Field: "to", Text: "cannot have a default: each line is for a device of its own"}
 	case kind == message.KindArray && w.scope == inLine:
-		w.problem(FieldProblem{"to", "has to be one device token: a line of a batch is one notification"})
-		_, err = s.Value()
-		return true, err
+		return false, message.Problem{Field: "to", Text: "has to be one device token: a line of a batch is one notification"}
 	case kind == message.KindArray:
 		return true, s.Elements(func() error { return w.device(s, len(w.devices.ends)) })
 	case kind == message.KindObject && w.scope == inMessage:
@@ -354,18 +360,22 @@ func (w *words) readTo(s *message.Scan) (done bool, err error) {
 	return false, nil
 }
 
+// maxWrongDevices bounds what is said about the elements of "to", of which there
+// are thousands.
+const maxWrongDevices = 10
+
 // device reads one element of "to".
 func (w *words) device(s *message.Scan, index int) error {
 	d := &w.devices
-	name := "to"
-	if index >= 0 {
-		name = "" // which costs something to make, and is rarely needed
-	}
 	bad := func(format string, args ...any) {
-		if name == "" {
+		name := "to"
+		if index >= 0 {
 			name = fmt.Sprintf("to[%d]", index)
 		}
-		w.problem(FieldProblem{name, fmt.Sprintf(format, args...)})
+		w.message.Wrong |= message.FieldTo
+		if d.wrong++; d.wrong <= maxWrongDevices {
+			w.parser.Note(message.Problem{Field: name, Text: fmt.Sprintf(format, args...)})
+		}
 	}
 	if len(d.ends) > engine.MaxTargets {
 		_, err := s.Value() // there are too many, as will be said
@@ -381,15 +391,14 @@ func (w *words) device(s *message.Scan, index int) error {
 		if err != nil {
 			return err
 		}
-		if err := d.appendText(v); err != nil {
-			return err
-		}
+		d.appendText(v)
 		d.end(time.Time{})
 		return nil
 	case message.KindObject:
 		return w.deviceObject(s, bad)
 	}
 	bad("has to be a device token, or an object with \"device_token\" and \"registered_at\", not %s", kind)
+	d.end(time.Time{}) // it keeps its place
 	_, err = s.Value()
 	return err
 }
@@ -397,7 +406,7 @@ func (w *words) device(s *message.Scan, index int) error {
 func (w *words) deviceObject(s *message.Scan, bad func(string, ...any)) error {
 	d := &w.devices
 	var registered time.Time
-	hasToken, hasTime := false, false
+	hasToken, hasTime := 0, 0
 	err := s.Members(func(key string) error {
 		v, err := s.Value()
 		if err != nil {
@@ -405,20 +414,19 @@ func (w *words) deviceObject(s *message.Scan, bad func(string, ...any)) error {
 		}
 		switch key {
 		case "device_token":
-			if hasToken || v.Kind != message.KindString {
-				bad(`has to have "device_token" once, as a string`)
-				return nil
+			switch hasToken++; {
+			case hasToken == 2:
+				bad(`has "device_token" twice`)
+			case v.Kind != message.KindString:
+				bad(`"device_token" has to be a string, not %s`, v.Kind)
+			default:
+				d.appendText(v)
 			}
-			hasToken = true
-			return d.appendText(v)
 		case "registered_at":
-			if hasTime {
-				bad(`has "registered_at" twice`)
-				return nil
-			}
-			hasTime = true
 			var why string
-			if registered, why = readMoment(v); why != "" {
+			if hasTime++; hasTime == 2 {
+				bad(`has "registered_at" twice`)
+			} else if registered, why = readRegistration(v, w.now); why != "" {
 				bad(`"registered_at" %s`, why)
 			}
 		default:
@@ -426,22 +434,25 @@ func (w *words) deviceObject(s *message.Scan, bad func(string, ...any)) error {
 		}
 		return nil
 	})
-	if err == nil && !hasToken {
+	if err == nil && hasToken == 0 {
 		bad(`has no "device_token"`)
 	}
 	d.end(registered)
 	return err
 }
 
-// appendText adds the text of a string.
-func (d *devices) appendText(v message.Value) error {
+// appendText adds the text of a string. One that is no text becomes what no device
+// token has, so that it is refused by itself.
+func (d *devices) appendText(v message.Value) {
 	if bytes.IndexByte(v.Raw, '\\') < 0 {
 		d.text = append(d.text, v.Raw[1:len(v.Raw)-1]...)
-		return nil
+		return
 	}
 	text, err := v.Text("to")
+	if err != nil {
+		text = "\ufffd"
+	}
 	d.text = append(d.text, text...)
-	return err
 }
 
 // end completes a device.

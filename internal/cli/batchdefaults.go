@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -19,9 +18,9 @@ func (p *lineParser) readDefaults(text []byte) (bool, error) {
 	// The file's defaults stand on top of those from the command line.
 	var d message.Message
 	parser := message.Parser{Defaults: p.objects.Defaults, Key: keyOfDefaults}
-	err = parser.Read(&d, bytes.Clone(object)) // the payload stays for long
-	if err == nil {
-		err = parser.Merge(&d)
+	err = parser.Read(&d, object)
+	if !message.Malformed(err) {
+		err = message.Invalid(append(message.ProblemsOf(err), message.ProblemsOf(parser.Merge(&d))...)...)
 	}
 	if err != nil {
 		return true, fmt.Errorf("in the defaults: %w", err)
@@ -33,7 +32,7 @@ func (p *lineParser) readDefaults(text []byte) (bool, error) {
 // keyOfDefaults is the Key of the defaults' parser.
 func keyOfDefaults(key string, field message.Field, _ *message.Scan) (done bool, err error) {
 	if field == message.FieldTo || field == message.FieldID {
-		return false, fmt.Errorf("%q cannot have a default: each line needs its own", key)
+		return false, message.Problem{Field: key, Text: "cannot have a default: each line needs its own"}
 	}
 	return false, aboutDefaults(key)
 }
@@ -46,7 +45,7 @@ func aboutDefaults(key string) error {
 		return errDefaults
 	}
 	if suggest.Plain(key) == "default" {
-		return fmt.Errorf("unknown key %q; did you mean defaults?", key)
+		return message.Problem{Field: key, Text: "unknown key; did you mean defaults?"}
 	}
 	return nil
 }

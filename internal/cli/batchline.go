@@ -42,21 +42,24 @@ func newLineParser(defaults *message.Message) *lineParser {
 	return p
 }
 
+// errBoth is about a line of --failures that is a line of a batch as well.
+var errBoth = errors.New(`"original" stands beside keys of a notification; a line is either one or the other`)
+
 // parse reads l.text into l. The line may be an object that another run wrote to
 // its --failures; then what counts is the original in it.
 func (p *lineParser) parse(l *line) error {
-	if err := p.read(l, l.text); err != nil {
+	err := p.read(l, l.text)
+	if p.failure.any && err == nil && p.failure.original != nil {
+		err = p.readOriginal(l)
+	} else if p.failure.any && err == nil {
+		return message.UnknownKey(p.failure.first, nil)
+	} else if p.failure.any {
 		return err
 	}
-	if p.failure.original != nil {
-		if err := p.readOriginal(l); err != nil {
-			return err
-		}
+	if message.Malformed(err) || errors.Is(err, errBoth) {
+		return err
 	}
-	if p.failure.any {
-		return message.UnknownKey(p.failure.first, nil)
-	}
-	return p.finish(l)
+	return p.finish(l, err)
 }
 
 func (p *lineParser) read(l *line, text []byte) error {
@@ -66,33 +69,48 @@ func (p *lineParser) read(l *line, text []byte) error {
 
 // readOriginal reads what a line of --failures says was on the line at first.
 func (p *lineParser) readOriginal(l *line) error {
-	errBoth := errors.New(`"original" stands beside keys of a notification; a line is either one or the other`)
 	if l.message.Given != 0 {
 		return errBoth
 	}
 	id := p.failure.id
 	l.original = p.failure.original
-	if err := p.read(l, l.original); err != nil {
-		return err
-	}
-	if p.failure.original != nil {
+	err := p.read(l, l.original)
+	if p.failure.any {
 		return errBoth
 	}
 	if l.message.Given&message.FieldID == 0 {
 		l.message.ID = id
 	}
-	return nil
+	return err
 }
 
-// finish makes the notification.
-func (p *lineParser) finish(l *line) error {
+// unknownBundle stands in for the topic while a line is judged: whether there is one
+// is for the client to say, which knows the certificate.
+const unknownBundle = "app.unknown"
+
+// finish makes the notification, or adds to what is wrong with the line what else
+// is.
+func (p *lineParser) finish(l *line, err error) error {
+	m := &l.message
+	problems := message.ProblemsOf(err)
+	if (m.Given|m.Wrong)&message.FieldTo == 0 {
+		problems = append(problems, message.Problem{Field: "to", Text: "is missing: the device token to send to"})
+	}
+	problems = append(problems, message.ProblemsOf(p.objects.Merge(m))...)
+	if len(problems) == 0 {
+		if err = p.fill(l); err == nil {
+			return nil
+		}
+	}
+	if problems = append(problems, m.More(unknownBundle, time.Now(), message.KeyName)...); len(problems) > 0 {
+		return message.Invalid(problems...)
+	}
+	return err
+}
+
+// fill makes the notification of a line with which nothing is wrong so far.
+func (p *lineParser) fill(l *line) error {
 	m, n := &l.message, &l.notification
-	if m.Given&message.FieldTo == 0 {
-		return errors.New(`"to" is missing: the device token to send to`)
-	}
-	if err := p.objects.Merge(m); err != nil {
-		return err
-	}
 	var now time.Time // which takes a while to ask for
 	if m.Given&message.FieldExpiration != 0 {
 		now = time.Now()

@@ -206,3 +206,25 @@ func BenchmarkBatchLine(b *testing.B) {
 		}
 	}
 }
+
+// A wrong value of a line hides no other and invents none.
+func TestWrongValuesOfLines(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"to":5,"badge":"x","priority":7,"title":"x"}`: `"to" has to be a string, not a number; "badge" has to be a number from 0, or clear; "priority" is 7; it has to be 10 (at once), 5 (mind the device's power) or 1 (never wake the device)`,
+		`{"badge":"x","titel":"y"}`:                     `"badge" has to be a number from 0, or clear; unknown key "titel"; did you mean "title"?; "to" is missing: the device token to send to`,
+		`{"to":"aa","push_type":"silent","data":null}`:  `"push_type" "silent" is not a push type; silent pushes are called background; "data" is null; leave the key out`,
+		`{"to":"xyz","title":5}`:                        `"title" has to be a string, not a number; "to" has a wrong character at position 1 of 3: a device token is hexadecimal digits only`,
+		`{"original":{"to":5,"title":5}}`:               `"to" has to be a string, not a number; "title" has to be a string, not a number`,
+		`{"original":5,"title":5}`:                      `"original" has to be an object or a string, not a number; "title" has to be a string, not a number`,
+	} {
+		if _, err := parseLine(t, text, ""); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	_, err := newLineParser(new(message.Message)).readDefaults([]byte("{\"defaults\":{\"title\":\"caf\xe9\",\"to\":\"aa\",\"priority\":7}}"))
+	for _, want := range []string{`"title" has bytes that are not UTF-8`, "each line needs its own", `"priority" is 7`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}

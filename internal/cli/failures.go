@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -72,7 +71,7 @@ func (f *failureLine) read(s *message.Scan, key string) error {
 			f.original = []byte(text)
 			return err
 		default:
-			return fmt.Errorf(`"original" has to be an object or a string, not %s`, value.Kind)
+			return value.Want(key, message.KindObject, message.KindString)
 		}
 	case "apns_id":
 		// What was sent under an id is sent again under the same, so that APNs'

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -79,12 +80,13 @@ func (f *messageFlags) message(a *app, flags *pflag.FlagSet) (*message.Message, 
 	if !f.contentAvailable {
 		m.Given &^= message.FieldContentAvailable
 	}
-	var err error
+	var problems []message.Problem
 	read := func(bit message.Field, parse func() error) {
-		if err == nil && m.Given&bit != 0 {
-			if problem := parse(); problem != nil {
-				err = usage("%s %w", flagName(bit), problem)
-			}
+		if m.Given&bit == 0 {
+			return
+		}
+		if problem := parse(); problem != nil {
+			problems = append(problems, message.Problem{Field: flagName(bit), Text: problem.Error()})
 		}
 	}
 	read(message.FieldPushType, func() (err error) { m.PushType, err = message.ParsePushType(f.pushType); return })
@@ -95,11 +97,9 @@ func (f *messageFlags) message(a *app, flags *pflag.FlagSet) (*message.Message, 
 	read(message.FieldInterruptionLevel, func() (err error) { m.InterruptionLevel, err = message.ParseInterruptionLevel(f.interruption); return })
 	read(message.FieldData, func() (err error) { m.Data, err = parseData(f.data); return })
 	read(message.FieldPayload, func() (err error) { m.Payload, err = a.readPayload(f.payload); return })
-	if err != nil {
-		return nil, err
-	}
-	if err := m.Check(flagName); err != nil {
-		return nil, usage("%w", err)
+	problems = append(problems, message.ProblemsOf(m.Check(flagName))...)
+	if len(problems) > 0 {
+		return nil, usage("%w", message.Invalid(problems...))
 	}
 	return m, nil
 }
@@ -158,6 +158,9 @@ func (a *app) readPayload(path string) ([]byte, error) {
 	b, err := a.readFile(path, maxPayloadFile)
 	if err != nil {
 		return nil, err
+	}
+	if flaw := message.FlawOf(b); flaw != 0 {
+		return nil, errors.New(flaw.String())
 	}
 	return bytes.TrimSpace(b), nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -94,10 +96,19 @@ number. With --wait, follow the batch until all of it has a verdict.`,
 // read returns the keys of a request that the flags stand for.
 func (f *pushFlags) read(a *app, flags *pflag.FlagSet) (map[string]any, *message.Message, error) {
 	m, err := f.messageFlags.message(a, flags)
-	if err != nil {
-		return nil, nil, err
+	keys, more := f.serverFlags.keys()
+	if problems := append(message.ProblemsOf(err), more...); len(problems) > 0 {
+		return nil, nil, usage("%w", message.Invalid(problems...))
 	}
 	body := f.messageFlags.keys(m)
+	maps.Copy(body, keys)
+	return body, m, nil
+}
+
+// keys returns what the flags say, as the keys of an object, and what is wrong with
+// them.
+func (f *serverFlags) keys() (keys map[string]any, problems []message.Problem) {
+	keys = map[string]any{}
 	for _, word := range []struct {
 		name, value string
 		known       []string
@@ -110,21 +121,24 @@ func (f *pushFlags) read(a *app, flags *pflag.FlagSet) (map[string]any, *message
 			continue
 		}
 		if !slices.Contains(word.known, word.value) {
-			return nil, nil, usage("--%s is %q%s; it has to be %s", word.name, word.value, suggest.Hint(word.value, word.known), strings.Join(word.known, " or "))
+			problems = append(problems, message.Problem{
+				Field: "--" + word.name,
+				Text:  fmt.Sprintf("is %q%s; it has to be %s", word.value, suggest.Hint(word.value, word.known), strings.Join(word.known, " or ")),
+			})
 		}
-		body[strings.ReplaceAll(word.name, "-", "_")] = word.value
+		keys[strings.ReplaceAll(word.name, "-", "_")] = word.value
 	}
 	if f.app != "" {
-		body["app"] = f.app
+		keys["app"] = f.app
 	}
 	if f.sendAt != "" {
 		at, err := parseSendAt(f.sendAt, time.Now())
 		if err != nil {
-			return nil, nil, usage("--send-at %w", err)
+			problems = append(problems, message.Problem{Field: "--send-at", Text: err.Error()})
 		}
-		body["send_at"] = at.UTC().Format(time.RFC3339)
+		keys["send_at"] = at.UTC().Format(time.RFC3339)
 	}
-	return body, m, nil
+	return keys, problems
 }
 
 // parseSendAt reads a time as --expiration does.

@@ -73,13 +73,17 @@ var strangeKeys = map[string]string{
 	"apnscollapseid": "collapse_id", "collapsekey": "collapse_id", "apnsid": "id", "uuid": "id",
 }
 
+// unknownKey is how the text of a problem begins that is about the key and not
+// about its value.
+const unknownKey = "unknown key"
+
 // UnknownKey refuses a key, with the likely mistake. others are keys that the
 // caller knows besides ours.
 func UnknownKey(key string, others []string) error {
 	if other := strangeKeys[suggest.Plain(key)]; other != "" {
-		return fmt.Errorf("unknown key %s; did you mean %s?", quote(key), other)
+		return Problem{Field: shorten(key), Text: fmt.Sprintf("%s; did you mean %s?", unknownKey, other)}
 	}
-	return fmt.Errorf("unknown key %s%s", quote(key), suggest.Hint(key, slices.Concat(keyNames, others)))
+	return Problem{Field: shorten(key), Text: unknownKey + suggest.Hint(key, slices.Concat(keyNames, others))}
 }
 
 // maxQuoted is how much of somebody's word an error repeats, in bytes: less than
@@ -87,9 +91,11 @@ func UnknownKey(key string, others []string) error {
 const maxQuoted = 40
 
 // quote puts a word in quotes, and shortens one that is no word.
-func quote(word string) string {
+func quote(word string) string { return strconv.Quote(shorten(word)) }
+
+func shorten(word string) string {
 	if len(word) > maxQuoted {
 		word = strings.ToValidUTF8(word[:8], "") + "…"
 	}
-	return strconv.Quote(word)
+	return word
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
-	"unicode/utf8"
 )
 
 // MaxLine bounds a line of a batch in bytes: the largest payload with every
@@ -71,40 +70,41 @@ func (l *Lines) Next() ([]byte, error) {
 // Idle reports that the next line is not there yet, as with a slow pipe.
 func (l *Lines) Idle() bool { return l.r.Buffered() == 0 }
 
-// DefaultsOf returns the object of a first line {"defaults":{…}}, as a part of
-// the text, and nil for an ordinary line, right or wrong.
+// DefaultsOf returns a copy of the object of a first line {"defaults":{…}}, and nil
+// for an ordinary line, right or wrong.
 func DefaultsOf(text []byte) ([]byte, error) {
+	const name = "defaults"
 	// Millions of batches have none; a look is enough to know.
-	if !bytes.Contains(text, []byte("defaults")) || !utf8.Valid(text) {
+	if !bytes.Contains(text, []byte(name)) {
 		return nil, nil
 	}
 	scan := NewScan(text, Line)
 	var others []string
 	var object []byte
 	err := scan.Object(func(key string) error {
-		value, err := scan.Value()
-		if key != "defaults" {
+		if key != name {
 			others = append(others, key)
+			_, err := scan.Value()
 			return err
 		}
-		switch {
-		case err != nil:
-		case object != nil:
-			err = errors.New(`the key "defaults" is there twice`)
-		case value.Kind != KindObject:
-			err = fmt.Errorf(`"defaults" has to be an object, not %s`, value.Kind)
+		if object != nil {
+			return Problem{Field: name, Text: "is there twice"}
 		}
-		object = value.Raw
+		// From here on it is the line of defaults, right or wrong: to take it for an
+		// ordinary one would be to send the others without.
+		object = []byte{}
+		value, err := scan.Value()
+		if err == nil {
+			err = value.Want(name, KindObject)
+		}
+		object = append(object, value.Raw...)
 		return err
 	})
-	if object == nil {
+	switch {
+	case object == nil:
 		return nil, nil
+	case err == nil && len(others) > 0:
+		err = Problem{Field: shorten(others[0]), Text: `stands beside "defaults", which has to be alone on its line`}
 	}
-	if err != nil {
-		return object, err
-	}
-	if len(others) > 0 {
-		return object, fmt.Errorf(`%s stands beside "defaults", which has to be alone on its line`, quote(others[0]))
-	}
-	return object, nil
+	return object, err
 }

@@ -48,7 +48,9 @@ func TestDefaultsOf(t *testing.T) {
 		`{"defaults":{},"defaults":{}}`:          `! is there twice`,
 		`{"defaults":{},"to":"aa"}`:              `!"to" stands beside "defaults"`,
 		`{"defaults":{}} {"to":"aa"}`:            `!a second object`,
-		"{\"defaults\":{\"title\":\"\xff\"}}":    ``,
+		"{\"defaults\":{\"title\":\"\xff\"}}":    "{\"title\":\"\xff\"}",
+		`{"defaults":`:                           `!cut off`,
+		`{"defaults":null}`:                      `!"defaults" is null`,
 		`{"title":"defaults","defaults":{"a":1}`: `!cut off`,
 	} {
 		object, err := DefaultsOf([]byte(text))

@@ -44,6 +44,8 @@ const (
 		FieldThreadID | FieldInterruptionLevel | FieldMutableContent | FieldContentAvailable
 	// fieldsOfSugar are those a payload is made from.
 	fieldsOfSugar = fieldsOfAlert | FieldData
+	// fieldsOfPayload are all that say what to send.
+	fieldsOfPayload = fieldsOfSugar | FieldPayload
 )
 
 // MakesPayload says that a part is one that a payload is made from.
@@ -52,8 +54,9 @@ func (f Field) MakesPayload() bool { return f&fieldsOfSugar != 0 }
 // Message is a notification in the user's words: a payload, or the parts of one,
 // and what is said about it.
 type Message struct {
-	// Given has the parts that were given.
-	Given Field
+	// Given has the parts that were given, Wrong those of them that cannot be used;
+	// their values mean nothing. A part that is null is wrong and not given.
+	Given, Wrong Field
 
 	Title, Subtitle, Body, Sound, Category, ThreadID string
 	InterruptionLevel                                payload.InterruptionLevel
@@ -75,17 +78,24 @@ type Message struct {
 	Expiration      Expiration
 	CollapseID      string
 	ID              apns.ID
+
+	// discreet is Parser.Discreet.
+	discreet bool
 }
 
 // Check refuses what contradicts itself. name says what the user calls a part.
 func (m *Message) Check(name func(Field) string) error {
+	var found []Problem
 	if m.Given&FieldPayload != 0 && m.Given&fieldsOfSugar != 0 {
-		return fmt.Errorf("%s is the whole payload, so it cannot go with %s", name(FieldPayload), names(m.Given&fieldsOfSugar, name))
+		found = append(found, Problem{Field: fieldName(name, FieldPayload), Text: "is the whole payload, so it cannot go with " + names(m.Given&fieldsOfSugar, name)})
 	}
 	if m.Given&FieldTopic != 0 && m.Given&FieldBundleID != 0 {
-		return fmt.Errorf("%s and %s exclude each other; %s takes either a bundle identifier or a whole topic", name(FieldTopic), name(FieldBundleID), name(FieldTopic))
+		found = append(found, Problem{
+			Field: fieldName(name, FieldTopic),
+			Text:  fmt.Sprintf("and %s exclude each other; %s takes either a bundle identifier or a whole topic", name(FieldBundleID), name(FieldTopic)),
+		})
 	}
-	return nil
+	return Invalid(found...)
 }
 
 func names(fields Field, name func(Field) string) string {

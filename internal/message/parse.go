@@ -3,8 +3,8 @@ package message
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"unicode/utf8"
+	"slices"
+	"strings"
 
 	"aviso.example/apns"
 )
@@ -20,7 +20,8 @@ type Parser struct {
 	// or refuse it; field is the part that the key stands for, or 0 if it is none
 	// of a notification. A key that is not done with is read as usual, or is
 	// unknown. Whether a key that stands for no part comes twice is for Key to
-	// notice.
+	// notice. An error refuses the value, of which Key may have read nothing, some
+	// or all; those that come from s have to be passed on as they are.
 	Key func(key string, field Field, s *Scan) (done bool, err error)
 	// Discreet errors repeat nothing of the app's own data, not even its keys: for
 	// those who are not the only ones to read them.
@@ -30,38 +31,115 @@ type Parser struct {
 	OtherKeys []string
 
 	scan Scan
+	// problems are what is wrong with the text that is read, seen the parts whose
+	// keys it has had, and twice those whose keys came again.
+	problems    []Problem
+	unknown     int
+	seen, twice Field
 	// topic is the last one, which the next message probably shares.
 	topic string
 }
 
+const (
+	// maxProblems bounds what is said about one text. The keys that there are have
+	// room in it, whatever they hold and however often they come.
+	maxProblems = 100
+	// maxUnknown bounds the unknown keys among them, of which a text can have any
+	// number.
+	maxUnknown = 20
+)
+
+// Note adds something that is wrong with the text that is being read.
+func (p *Parser) Note(problem Problem) {
+	if len(p.problems) < maxProblems {
+		p.problems = append(p.problems, problem)
+	}
+}
+
 // Read reads a text that is one object into m, on top of the defaults. m.Given
 // has the parts that the object itself has, until Merge; m has parts of the text.
+//
+// The error is an *InvalidError. A wrong value hides no other: what comes after it
+// is read as well, and m.Wrong has the parts whose values are of no use.
 func (p *Parser) Read(m *Message, text []byte) error {
 	*m = p.Defaults
-	m.Given = 0
+	m.Given, m.Wrong, m.discreet = 0, 0, p.Discreet
+	p.problems, p.unknown, p.seen, p.twice = p.problems[:0], 0, 0, 0
 	p.scan = NewScan(text, cmp.Or(p.What, Line))
-	if !utf8.Valid(text) {
-		if p.scan.what == Line {
-			return errors.New("not UTF-8; save the file as UTF-8")
-		}
-		return errors.New("not UTF-8")
+	err := p.scan.Object(func(key string) error { return p.key(m, key) })
+	if err != nil {
+		p.Note(Problem{Text: err.Error()})
 	}
-	return p.scan.Object(func(key string) error {
-		field := FieldOf(key)
-		if m.Given&field != 0 {
-			return fmt.Errorf("the key %q is there twice", key)
+	if len(p.problems) == 0 {
+		return nil
+	}
+	return &InvalidError{slices.Clone(p.problems), err != nil}
+}
+
+// key reads a key and its value. An error is one of the JSON; what is wrong with
+// the message is noted.
+func (p *Parser) key(m *Message, key string) error {
+	field := FieldOf(key)
+	if p.seen&field != 0 {
+		if p.twice&field == 0 {
+			p.Note(Problem{Field: key, Text: "is there twice"})
 		}
-		m.Given |= field
-		if p.Key != nil {
-			if done, err := p.Key(key, field, &p.scan); done || err != nil {
-				return err
+		p.twice |= field
+		m.Wrong |= field
+		_, err := p.scan.Value()
+		return err
+	}
+	p.seen |= field
+	m.Given |= field
+	pos, depth := p.scan.pos, p.scan.depth
+	problem, err := p.value(m, key, field)
+	if err != nil || problem == nil {
+		return err
+	}
+	m.Wrong |= field
+	p.refuse(problem)
+	// Whoever refused a value may have read it, or some of it, or not.
+	p.scan.pos, p.scan.depth = pos, depth
+	v, err := p.scan.Value()
+	if v.Kind == KindNull {
+		m.Given &^= field
+	}
+	return err
+}
+
+// value reads a value, unless it is refused as a problem.
+func (p *Parser) value(m *Message, key string, field Field) (problem, err error) {
+	if p.Key != nil {
+		done, err := p.Key(key, field, &p.scan)
+		if _, malformed := errors.AsType[*syntaxError](err); malformed {
+			return nil, err
+		}
+		if done || err != nil {
+			return err, nil
+		}
+	}
+	if field == 0 {
+		return UnknownKey(key, p.OtherKeys), nil
+	}
+	v, err := p.scan.Value()
+	if err != nil {
+		return nil, err
+	}
+	if problem := p.member(m, key, field, v); problem != nil {
+		return problem, nil
+	}
+	return v.Sound(key), nil
+}
+
+func (p *Parser) refuse(problem error) {
+	for _, one := range ProblemsOf(problem) {
+		if strings.HasPrefix(one.Text, unknownKey) {
+			if p.unknown++; p.unknown > maxUnknown {
+				continue
 			}
 		}
-		if field == 0 {
-			return UnknownKey(key, p.OtherKeys)
-		}
-		return p.member(m, key, field)
-	})
+		p.Note(one)
+	}
 }
 
 // Merge refuses what contradicts itself in a message that was read, and lets the
@@ -69,9 +147,7 @@ func (p *Parser) Read(m *Message, text []byte) error {
 // of one exclude each other, so either drops the other of the defaults; so do a
 // topic and a bundle identifier.
 func (p *Parser) Merge(m *Message) error {
-	if err := m.Check(KeyName); err != nil {
-		return err
-	}
+	err := m.Check(KeyName)
 	own := m.Given
 	m.Given |= p.Defaults.Given
 	switch {
@@ -95,15 +171,11 @@ func (p *Parser) Merge(m *Message) error {
 	if !m.ContentAvailable {
 		m.Given &^= FieldContentAvailable
 	}
-	return nil
+	return err
 }
 
-// member reads the value of a key into its part of the message.
-func (p *Parser) member(m *Message, key string, field Field) error {
-	v, err := p.scan.Value()
-	if err != nil {
-		return err
-	}
+// member takes the value of a key into its part of the message.
+func (p *Parser) member(m *Message, key string, field Field, v Value) (err error) {
 	switch field {
 	case FieldTo:
 		m.To, err = v.Text(key)

@@ -89,7 +89,7 @@ func TestReadRefuses(t *testing.T) {
 		`{"device_token":"aa","title":"x"}`:                        `unknown key "device_token"; did you mean to?`,
 		`{"to":"aa","alert":"x"}`:                                  `did you mean title and body?`,
 		`{"to":"aa","zebra":"x"}`:                                  `unknown key "zebra"`,
-		`{"to":"aa","to":"bb"}`:                                    `the key "to" is there twice`,
+		`{"to":"aa","to":"bb"}`:                                    `"to" is there twice`,
 		`{"to":"aa","title":null}`:                                 `"title" is null; leave the key out`,
 		`{"to":42}`:                                                `"to" has to be a string, not a number`,
 		`{"to":"aa","payload":"{}"}`:                               "the payload was encoded twice",
@@ -188,7 +188,7 @@ func TestKey(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"to":["aa",7]}`:               `"to[1]" has to be a string, not a number`,
 		`{"to":["aa" "bb"]}`:            "where a comma or ] should be",
-		`{"to":["aa"],"to":["bb"]}`:     `the key "to" is there twice`,
+		`{"to":["aa"],"to":["bb"]}`:     `"to" is there twice`,
 		`{"to":null}`:                   `"to" is null`,
 		`{"to":`:                        "the request ends where a value should be",
 		`{"to":["a`:                     "the request ends inside a string",

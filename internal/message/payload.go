@@ -16,7 +16,7 @@ func (m *Message) AppendPayload(dst []byte, name func(Field) string) ([]byte, er
 		return append(dst, m.Payload...), nil
 	}
 	dst, err := m.appendParts(dst, name)
-	return dst, inUsersWords(err)
+	return dst, m.inUsersWords(err, name)
 }
 
 func (m *Message) appendParts(dst []byte, name func(Field) string) ([]byte, error) {
@@ -55,10 +55,10 @@ func (m *Message) appendParts(dst []byte, name func(Field) string) ([]byte, erro
 			return nothing(payload.WalletUpdate{}, "an update of an order")
 		}
 		if m.Given&fieldsOfSugar == 0 {
-			return dst, fmt.Errorf("there is nothing to send: give %s or %s and the like, or %s", name(FieldTitle), name(FieldBody), name(FieldPayload))
+			return dst, Problem{after: fieldsOfPayload, Text: fmt.Sprintf("there is nothing to send: give %s or %s and the like, or %s", name(FieldTitle), name(FieldBody), name(FieldPayload))}
 		}
 		if m.Given&fieldsOfAlert&^FieldContentAvailable == 0 {
-			return dst, fmt.Errorf("there is nothing to show: give %s or %s, or set %s to background", name(FieldTitle), name(FieldBody), name(FieldPushType))
+			return dst, Problem{after: fieldsOfPayload, Text: fmt.Sprintf("there is nothing to show: give %s or %s, or set %s to background", name(FieldTitle), name(FieldBody), name(FieldPushType))}
 		}
 		return payload.Alert{
 			Title: m.Title, Subtitle: m.Subtitle, Body: m.Body, Badge: m.Badge, Sound: sound(m.Sound),
@@ -80,7 +80,7 @@ func (m *Message) appendParts(dst []byte, name func(Field) string) ([]byte, erro
 	case apns.PushTypeControls:
 		return nothing(payload.Controls{}, "a push of type controls")
 	}
-	return dst, fmt.Errorf("a push of type %s needs %s: its parts cannot be given one by one", t, name(FieldPayload))
+	return dst, Problem{after: FieldPayload, Text: fmt.Sprintf("a push of type %s needs %s: its parts cannot be given one by one", t, name(FieldPayload))}
 }
 
 func sound(name string) payload.Sound {

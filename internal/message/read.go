@@ -16,7 +16,7 @@ func named(key string, problem error) error {
 	if problem == nil {
 		return nil
 	}
-	return fmt.Errorf("%q %w", key, problem)
+	return Problem{Field: key, Text: problem.Error()}
 }
 
 func readText[T any](v Value, key string, parse func(string) (T, error)) (result T, err error) {
@@ -82,8 +82,9 @@ func readExpiration(v Value, key string) (Expiration, error) {
 
 func readPayload(v Value, key string) ([]byte, error) {
 	err := v.Want(key, KindObject)
-	if v.Kind == KindString {
-		err = fmt.Errorf("%w; the payload was encoded twice", err)
+	if p, ok := errors.AsType[Problem](err); ok && v.Kind == KindString {
+		p.Text += "; the payload was encoded twice"
+		err = p
 	}
 	return v.Raw, err
 }
@@ -94,16 +95,16 @@ func (p *Parser) readData(v Value, key string) (map[string]json.RawMessage, erro
 		return nil, err
 	}
 	data := map[string]json.RawMessage{}
-	s := NewScan(v.Raw, p.scan.what)
+	s := Scan{data: v.Raw, what: p.scan.what}
 	err := s.Members(func(name string) error {
 		if _, twice := data[name]; twice {
 			if p.Discreet {
-				return fmt.Errorf("%q has a key twice", key)
+				return Problem{Field: key, Text: "has a key twice"}
 			}
-			return fmt.Errorf("%q has the key %q twice", key, name)
+			return Problem{Field: key, Text: fmt.Sprintf("has the key %q twice", name)}
 		}
 		if name == "aps" {
-			return fmt.Errorf(`%q cannot have the key "aps", which is Apple's; use the other keys, or "payload"`, key)
+			return Problem{Field: key, Text: `cannot have the key "aps", which is Apple's; use the other keys, or "payload"`}
 		}
 		value, err := s.Value()
 		data[name] = value.Raw

@@ -3,13 +3,15 @@ package message
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // Scan walks over one JSON text without building anything, since a batch has
 // millions of lines and each is looked at once. It accepts exactly what
-// encoding/json accepts (a fuzz test compares the two), except that strings have
-// to be UTF-8. Its caller checks that beforehand, for the whole text.
+// encoding/json accepts (a fuzz test compares the two). Where encoding/json would
+// put U+FFFD for what is not UTF-8 or half a surrogate pair, a Value has the Flaw.
 //
 // After an error a Scan is of no further use.
 type Scan struct {
@@ -17,6 +19,10 @@ type Scan struct {
 	pos   int
 	depth int
 	what  string
+	// dirty says that there are bytes that are not UTF-8, so that strings have to
+	// be looked at one by one; flaw is what was found in the value that is read.
+	dirty bool
+	flaw  Flaw
 }
 
 // Line is what a text is called that stands on one line of a batch.
@@ -24,18 +30,17 @@ const Line = "line"
 
 // NewScan returns a Scan at the beginning of a text. What the text is, as in "the
 // line ends inside a string", is for errors.
-func NewScan(text []byte, what string) Scan { return Scan{data: text, what: what} }
+func NewScan(text []byte, what string) Scan {
+	return Scan{data: text, what: what, dirty: !utf8.Valid(text)}
+}
 
 // maxDepth bounds nesting, as in package payload.
 const maxDepth = 512
 
 // IsObject reports whether a text is one JSON object in UTF-8 and nothing else.
 func IsObject(text []byte) bool {
-	if !utf8.Valid(text) {
-		return false
-	}
 	s := NewScan(text, Line)
-	return s.Object(nil) == nil
+	return !s.dirty && s.Object(nil) == nil
 }
 
 // syntaxError is a place where a text stops being JSON.
@@ -55,8 +60,10 @@ func (s *Scan) unexpected(want string) error {
 	if s.pos >= len(s.data) {
 		return s.fail("the " + s.what + " ends where " + want + " should be; it was probably cut off")
 	}
-	r, _ := utf8.DecodeRune(s.data[s.pos:])
+	r, size := utf8.DecodeRune(s.data[s.pos:])
 	switch {
+	case r == utf8.RuneError && size == 1:
+		return s.fail("a byte that is not UTF-8 where " + want + " should be")
 	case r == '\'':
 		return s.fail("a single quote where " + want + " should be; JSON has double quotes only")
 	case r == '“' || r == '”' || r == '„':
@@ -227,7 +234,8 @@ func (s *Scan) Value() (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	start := s.pos
+	start, outer := s.pos, s.flaw
+	s.flaw = 0
 	switch kind {
 	case KindObject:
 		err = s.Members(nil)
@@ -244,7 +252,9 @@ func (s *Scan) Value() (Value, error) {
 	case KindNull:
 		err = s.word("null")
 	}
-	return Value{kind, s.data[start:s.pos]}, err
+	v := Value{kind, s.flaw, s.data[start:s.pos]}
+	s.flaw |= outer
+	return v, err
 }
 
 func (s *Scan) word(word string) error {
@@ -267,6 +277,7 @@ var plainInString = func() (t [256]bool) {
 
 // str skips a string and reports whether it has escapes.
 func (s *Scan) str() (escaped bool, err error) {
+	start := s.pos
 	s.pos++ // "
 	for {
 		for s.pos < len(s.data) && plainInString[s.data[s.pos]] {
@@ -278,6 +289,9 @@ func (s *Scan) str() (escaped bool, err error) {
 		switch s.data[s.pos] {
 		case '"':
 			s.pos++
+			if s.dirty && !utf8.Valid(s.data[start:s.pos]) {
+				s.flaw |= NotUTF8
+			}
 			return escaped, nil
 		case '\\':
 			escaped = true
@@ -300,20 +314,51 @@ func (s *Scan) escape() error {
 		s.pos++
 		return nil
 	case 'u':
-		s.pos++
-		for range 4 {
-			if s.pos >= len(s.data) || !isHex(s.data[s.pos]) {
-				return s.unexpected("a hexadecimal digit of an escape")
-			}
-			s.pos++
-		}
-		return nil
+		return s.unicode()
 	}
 	return s.unexpected("the rest of an escape")
 }
 
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+// unicode skips the digits of an escape, and its other half if it is one of a
+// surrogate pair.
+func (s *Scan) unicode() error {
+	s.pos++ // u
+	r, good := s.hex4(s.pos)
+	if s.pos += good; good < 4 {
+		return s.unexpected("a hexadecimal digit of an escape")
+	}
+	if !utf16.IsSurrogate(r) {
+		return nil
+	}
+	if s.pos+1 < len(s.data) && s.data[s.pos] == '\\' && s.data[s.pos+1] == 'u' {
+		if other, good := s.hex4(s.pos + 2); good == 4 && utf16.DecodeRune(r, other) != utf8.RuneError {
+			s.pos += 6
+			return nil
+		}
+	}
+	s.flaw |= HalfPair
+	return nil
+}
+
+// hexValue is what a hexadecimal digit stands for, or -1.
+var hexValue = func() (t [256]int8) {
+	for i := range t {
+		t[i] = int8(strings.IndexByte("0123456789abcdef", byte(i)))
+	}
+	copy(t['A':], t['a':'f'+1])
+	return t
+}()
+
+// hex4 reads four hexadecimal digits, or says how many there are.
+func (s *Scan) hex4(pos int) (r rune, good int) {
+	for good < 4 && pos+good < len(s.data) {
+		digit := hexValue[s.data[pos+good]]
+		if digit < 0 {
+			return r, good
+		}
+		r, good = r<<4|rune(digit), good+1
+	}
+	return r, good
 }
 
 func (s *Scan) number() error {

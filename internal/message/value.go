@@ -3,9 +3,9 @@ package message
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Kind is the type of a JSON value.
@@ -31,9 +31,49 @@ func (k Kind) String() string {
 // Value is one value of a text.
 type Value struct {
 	Kind Kind
+	// Flaw is what its strings have that devices do not take, at any depth.
+	Flaw Flaw
 	// Raw is the value as it stands there, with the quotes of a string. It is
 	// part of the text.
 	Raw []byte
+}
+
+// Flaw is what encoding/json lets pass in strings, as U+FFFD, and nobody means.
+type Flaw uint8
+
+// The flaws there are.
+const (
+	NotUTF8 Flaw = 1 << iota
+	HalfPair
+)
+
+// String says what is wrong with a value that has the flaw, or "" if it has none.
+func (f Flaw) String() string {
+	switch {
+	case f&NotUTF8 != 0:
+		return "has bytes that are not UTF-8; is it in another encoding, or was a text cut in the middle of a character?"
+	case f&HalfPair != 0:
+		return `has half of a surrogate pair (an escape like \ud83d on its own), which devices refuse to read; cut texts between characters, not between UTF-16 units`
+	}
+	return ""
+}
+
+// Sound refuses a value that has a flaw.
+func (v Value) Sound(key string) error {
+	if v.Flaw == 0 {
+		return nil
+	}
+	return Problem{Field: key, Text: v.Flaw.String()}
+}
+
+// FlawOf finds the flaws of a JSON text.
+func FlawOf(text []byte) Flaw {
+	s := NewScan(text, Line)
+	v, err := s.Value()
+	if err != nil && !utf8.Valid(text) {
+		return NotUTF8
+	}
+	return v.Flaw
 }
 
 // Want refuses a value that is of none of these kinds. The key is for the error.
@@ -42,18 +82,21 @@ func (v Value) Want(key string, kinds ...Kind) error {
 		return nil
 	}
 	if v.Kind == KindNull {
-		return fmt.Errorf("%q is null; leave the key out", key)
+		return Problem{Field: key, Text: "is null; leave the key out"}
 	}
 	var list []string
 	for _, k := range kinds {
 		list = append(list, k.String())
 	}
-	return fmt.Errorf("%q has to be %s, not %s", key, strings.Join(list, " or "), v.Kind)
+	return Problem{Field: key, Text: "has to be " + strings.Join(list, " or ") + ", not " + v.Kind.String()}
 }
 
 // Text returns the text of a string and refuses other values.
 func (v Value) Text(key string) (string, error) {
 	if err := v.Want(key, KindString); err != nil {
+		return "", err
+	}
+	if err := v.Sound(key); err != nil {
 		return "", err
 	}
 	return unquote(v.Raw, bytes.IndexByte(v.Raw, '\\') >= 0)

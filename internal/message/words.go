@@ -1,7 +1,9 @@
 package message
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 
 	"aviso.example/apns"
@@ -34,11 +36,7 @@ var goWords = strings.NewReplacer(
 
 // Problem says what is wrong in the user's words.
 func (w Words) Problem(p apns.Problem) string {
-	name := w[p.Field]
-	if name == "" {
-		name = p.Field
-	}
-	return name + " " + goWords.Replace(p.Message)
+	return cmp.Or(w[p.Field], p.Field) + " " + goWords.Replace(p.Message)
 }
 
 // Problems lists what is wrong with a notification in the user's words.
@@ -50,15 +48,44 @@ func (w Words) Problems(e *apns.InvalidError) string {
 	return strings.Join(s, "; ")
 }
 
-// inUsersWords lists what is wrong with a payload in the user's words.
-func inUsersWords(err error) error {
+// partOf is the part of a message that became a value of a payload.
+var partOf = map[string]Field{
+	"/aps/alert/title": FieldTitle, "/aps/alert/subtitle": FieldSubtitle, "/aps/alert/body": FieldBody, "/aps/badge": FieldBadge,
+	"/aps/sound": FieldSound, "/aps/thread-id": FieldThreadID, "/aps/category": FieldCategory,
+	"/aps/content-available": FieldContentAvailable, "/aps/mutable-content": FieldMutableContent, "/aps/interruption-level": FieldInterruptionLevel,
+}
+
+// inUsersWords lists what is wrong with a payload that was made from parts in the
+// user's words.
+func (m *Message) inUsersWords(err error, name func(Field) string) error {
 	e, ok := errors.AsType[*payload.InvalidError](err)
 	if !ok {
 		return err
 	}
-	var s []string
+	var list []Problem
 	for _, p := range e.Problems {
-		s = append(s, goWords.Replace(p.String()))
+		list = append(list, m.payloadProblem(p, name))
 	}
-	return errors.New(strings.Join(s, "; "))
+	return Invalid(list...)
+}
+
+func (m *Message) payloadProblem(p payload.Problem, name func(Field) string) Problem {
+	text := goWords.Replace(payload.Problem{Message: p.Message, Fix: p.Fix}.String())
+	switch {
+	case p.Path == "":
+		return Problem{Text: text}
+	case p.Path == "/aps": // nothing to show
+		fix := fmt.Sprintf(" (give %s, %s, %s or %s)", name(FieldTitle), name(FieldBody), name(FieldBadge), name(FieldSound))
+		if m.ContentAvailable {
+			fix = fmt.Sprintf(" (set %s to background, which has the priority that a silent push needs)", name(FieldPushType))
+		}
+		return Problem{Text: p.Message + fix, after: fieldsOfPayload}
+	case partOf[p.Path] != 0:
+		return Problem{Field: fieldName(name, partOf[p.Path]), Text: "is wrong: " + text}
+	}
+	where := "at " + p.Path
+	if m.discreet {
+		where = "inside" // the path has the app's own keys
+	}
+	return Problem{Field: fieldName(name, FieldData), Text: "is wrong " + where + ": " + text}
 }
