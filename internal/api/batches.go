@@ -127,7 +127,7 @@ func (a *API) batchRoutes() {
 	}, func(ctx context.Context, in *struct {
 		BatchPath
 		Body struct {
-			Rate float64 `json:"rate" minimum:"0" doc:"The notifications to send a second at most; 0 means as fast as APNs takes them."`
+			Rate float64 `json:"rate" minimum:"0" maximum:"1000000000" doc:"The notifications to send a second at most; 0 means as fast as APNs takes them."`
 		}
 	},
 	) (*struct{ Body Batch }, error) {

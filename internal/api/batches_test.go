@@ -231,7 +231,7 @@ func TestBatchControl(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 	r.wantProblem(r.do("PATCH", path, `{"rate":-1}`), &invalidRequest, `"rate" expected number >= 0`)
-	r.wantProblem(r.do("PATCH", path, `{}`), &invalidRequest, `expected required property rate`)
+	r.wantProblem(r.do("PATCH", path, `{}`), &invalidRequest, `"rate" is missing`)
 	r.wantProblem(r.do("PATCH", path, `{"rate":1,"secret5ec2e7":1}`), &invalidRequest, `unexpected property`)
 	r.want(r.do("POST", "/v1/apps/shop:resume", ""), 200, nil)
 	if b := r.waitBatch(receipt.ID); b.Outcomes.Cancelled != 10 {
@@ -256,7 +256,7 @@ func TestListBatches(t *testing.T) {
 	var got []string
 	for cursor := ""; ; {
 		var list Batches
-		r.get("/v1/batches?limit=2&cursor="+cursor, &list)
+		r.get("/v1/batches?limit=2"+next("cursor", cursor), &list)
 		for _, b := range list.Batches {
 			got = append(got, b.ID)
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
@@ -9,7 +10,6 @@ import (
 
 	"aviso.example/apns"
 	"aviso.example/engine"
-	"aviso.example/internal/suggest"
 )
 
 // batchQuery is what the query of POST /v1/batches says.
@@ -22,31 +22,26 @@ type batchQuery struct {
 	paused      bool
 }
 
-var batchParameters = []string{"app", "environment", "label", "lane", "paused", "rate"}
+// maxLabel is the engine's limit for BatchConfig.Label, and maxRate more than any
+// APNs takes.
+const (
+	maxLabel = 200
+	maxRate  = 1e9
+)
 
-// maxLabel is the engine's limit for BatchConfig.Label.
-const maxLabel = 200
-
-// readBatchQuery reads the query, and lists all that is wrong with it.
-func readBatchQuery(values url.Values) (*batchQuery, *Problem) {
-	q := &batchQuery{}
-	var problems []FieldProblem
+// read reads the parameters that the document has, and lists all that is wrong with
+// their values.
+func (q *batchQuery) read(values url.Values) (problems []FieldProblem) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		why := ""
-		if len(values[name]) > 1 {
-			why = "is there twice"
-		} else {
-			why = q.set(name, values.Get(name))
-		}
-		if why != "" {
-			problems = append(problems, FieldProblem{quotable(name), why})
+		if why := q.set(name, values.Get(name)); why != "" {
+			problems = append(problems, FieldProblem{name, why})
 		}
 	}
-	if len(problems) > 0 {
-		return nil, invalid(problems...)
-	}
-	return q, nil
+	return problems
 }
+
+// batchQueryProblems are in the words of read.
+func batchQueryProblems(values url.Values) []FieldProblem { return new(batchQuery).read(values) }
 
 // set takes one parameter and says what is wrong with it, or "".
 func (q *batchQuery) set(name, value string) (why string) {
@@ -68,18 +63,15 @@ func (q *batchQuery) set(name, value string) (why string) {
 		}
 	case "rate":
 		rate, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(rate >= 0 && rate <= 1e9) {
+		if err != nil || !json.Valid([]byte(value)) || !(rate >= 0 && rate <= maxRate) {
 			return "has to be a number of notifications a second; 0 means as fast as APNs takes them"
 		}
 		q.rate = rate
 	case "paused":
-		paused, err := strconv.ParseBool(value)
-		if err != nil {
+		q.paused = value == "true"
+		if value != "true" && value != "false" {
 			return "has to be true or false"
 		}
-		q.paused = paused
-	default:
-		return "unknown query parameter" + suggest.Hint(name, batchParameters)
 	}
 	return why
 }

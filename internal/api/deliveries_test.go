@@ -21,7 +21,7 @@ func TestListDeliveries(t *testing.T) {
 		t.Helper()
 		for cursor := ""; ; {
 			var page Deliveries
-			r.get("/v1/deliveries?limit=7&"+query+"&cursor="+cursor, &page)
+			r.get("/v1/deliveries?limit=7&"+query+next("cursor", cursor), &page)
 			list = append(list, page.Deliveries...)
 			if cursor = page.Next; cursor == "" {
 				return list
@@ -56,7 +56,7 @@ func TestListDeliveries(t *testing.T) {
 	}
 	r.wantProblem(r.do("GET", "/v1/deliveries?device_token=xyz&batch=x&after="+soon+"&before="+early, ""), &invalidRequest,
 		`"device_token" has a wrong character`, `"batch" is not an id of a batch`, `"before" is not later than after`)
-	r.wantProblem(r.do("GET", "/v1/deliveries?after=yesterday&limit=many", ""), &invalidRequest, `"after" invalid date/time`, `"limit" invalid integer`)
+	r.wantProblem(r.do("GET", "/v1/deliveries?after=yesterday&limit=many", ""), &invalidRequest, `"after" has to be a time like`, `"limit" has to be a whole number`)
 }
 
 // A delivery that took several attempts tells of each.

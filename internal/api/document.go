@@ -183,7 +183,7 @@ func (a *API) postBatchOperation() huma.Operation {
 	}
 	place := placeSchema()
 	longest := maxLabel
-	zero := 0.0
+	slowest, fastest := 0.0, maxRate
 	return huma.Operation{
 		OperationID: "post-batch", Method: http.MethodPost, Path: "/v1/batches", Tags: []string{"Batches"},
 		Summary: "Send any number of notifications",
@@ -194,7 +194,7 @@ func (a *API) postBatchOperation() huma.Operation {
 			query("environment", "Default: the app's.", text("", "production", "sandbox")),
 			query("lane", "Default: bulk.", text("", "urgent", "normal", "bulk")),
 			query("label", "For people to find the batch by; it must not name a person.", &huma.Schema{Type: huma.TypeString, MaxLength: &longest}),
-			query("rate", "The notifications to send a second at most; 0 means as fast as APNs takes them.", &huma.Schema{Type: huma.TypeNumber, Minimum: &zero}),
+			query("rate", "The notifications to send a second at most; 0 means as fast as APNs takes them.", &huma.Schema{Type: huma.TypeNumber, Minimum: &slowest, Maximum: &fastest}),
 			query("paused", "Send nothing until it is resumed.", flagSchema("")),
 			{Name: "Content-Encoding", In: "header", Description: "The body can be compressed.", Schema: text("", "gzip", "identity")},
 		},
@@ -205,5 +205,6 @@ func (a *API) postBatchOperation() huma.Operation {
 			},
 		}},
 		Responses: a.accepted(BatchReceipt{}),
+		Metadata:  map[string]any{queryWords: batchQueryProblems},
 	}
 }

@@ -50,11 +50,11 @@ func (a *API) healthRoutes() {
 		OperationID: "readyz", Method: http.MethodGet, Path: readyzPath, Tags: []string{"Operation"}, Security: []map[string][]string{},
 		Summary:     "Can it take notifications?",
 		Description: "Needs no key. 503 while the log does not answer, cannot be written to or is full, while no app is configured, and from the beginning of a shutdown. A paused app is no reason: what is handed in waits for it.",
-		Parameters:  []*huma.Param{{Name: "verbose", In: "query", Description: "Give each check.", AllowEmptyValue: true, Schema: &huma.Schema{Type: huma.TypeString}}},
+		Parameters:  []*huma.Param{{Name: "verbose", In: "query", Description: "Give each check.", AllowEmptyValue: true, Schema: text("", "", "true", "false")}},
 		Responses:   answers("503"),
 	}, func(w http.ResponseWriter, r *http.Request) {
 		h := a.ready(r.Context())
-		if _, verbose := r.URL.Query()["verbose"]; !verbose {
+		if asked, verbose := r.URL.Query()["verbose"]; !verbose || asked[0] == "false" {
 			h.Checks = nil
 		}
 		status := http.StatusOK

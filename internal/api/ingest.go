@@ -77,9 +77,9 @@ func (g *ingest) run(w http.ResponseWriter, r *http.Request) *Problem {
 	if p := wantType(r, "application/x-ndjson", "application/jsonl"); p != nil {
 		return p
 	}
-	asked, p := readBatchQuery(r.URL.Query())
-	if p != nil {
-		return p
+	asked := &batchQuery{}
+	if problems := asked.read(r.URL.Query()); len(problems) > 0 {
+		return invalid(problems...)
 	}
 	g.slow = &slowReader{from: &patientReader{from: r.Body, control: http.NewResponseController(w)}}
 	body, p := unpacked(g.slow, r)

@@ -164,6 +164,10 @@ func (a *API) metricsRoute() {
 	a.raw(huma.Operation{
 		OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Tags: []string{"Operation"},
 		Summary: "Figures for Prometheus",
+		Parameters: []*huma.Param{{
+			Name: "name[]", In: "query", Description: "Only these metrics.", Explode: new(true),
+			Schema: &huma.Schema{Type: huma.TypeArray, Items: text("")},
+		}},
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
 		}}},

@@ -11,24 +11,38 @@ import (
 )
 
 // mux is http.ServeMux with verbs, as in POST /v1/batches/{id}:pause, and with
-// problems for paths and methods that do not exist.
+// problems for paths and methods that do not exist, and for requests that have not
+// the form that the document says.
 type mux struct {
 	*http.ServeMux
 	patterns []string
+	// forms are those of the patterns, which have to be there first.
+	forms map[string]*form
 	// verbs are the handlers of a path with a verb, by the pattern without it.
 	verbs map[string]map[string]http.HandlerFunc
 }
 
 func newMux() *mux {
-	m := &mux{ServeMux: http.NewServeMux(), verbs: map[string]map[string]http.HandlerFunc{}}
+	m := &mux{ServeMux: http.NewServeMux(), forms: map[string]*form{}, verbs: map[string]map[string]http.HandlerFunc{}}
 	m.ServeMux.HandleFunc("/", m.nothing)
 	return m
 }
 
 // HandleFunc takes the patterns of http.ServeMux, and those that end in a
 // wildcard, a colon and a verb.
-func (m *mux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+func (m *mux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
 	m.patterns = append(m.patterns, pattern)
+	form := m.forms[pattern]
+	if form == nil {
+		panic("api: the document says nothing about " + pattern)
+	}
+	h := func(w http.ResponseWriter, r *http.Request) {
+		if p := form.check(w, r); p != nil {
+			p.write(w, r)
+			return
+		}
+		handler(w, r)
+	}
 	base, verb, found := strings.Cut(pattern, "}:")
 	if !found {
 		m.ServeMux.HandleFunc(pattern, h)

@@ -75,14 +75,16 @@ func (k cursorKind) read(name, text string, values ...*uint64) *Problem {
 		return wrong
 	}
 	b = b[1 : len(b)-1]
+	var given []uint64
 	for _, v := range values {
 		value, n := binary.Uvarint(b)
 		if n <= 0 {
 			return wrong
 		}
 		*v, b = value, b[n:]
+		given = append(given, value)
 	}
-	if len(b) > 0 {
+	if k.text(given...) != text { // the encodings have more texts for it than we write
 		return wrong
 	}
 	return nil

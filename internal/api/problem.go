@@ -15,7 +15,6 @@ import (
 	"aviso.example/apns"
 	"aviso.example/engine"
 	"aviso.example/internal/message"
-	"aviso.example/internal/suggest"
 )
 
 // kind is a row of the table of problems.
@@ -30,6 +29,7 @@ type kind struct {
 var (
 	invalidRequest   = kind{"invalid-request", 422, "The request is not valid", "Nothing was accepted. errors names every field that was found wrong; sending the same again changes nothing."}
 	malformedBody    = kind{"malformed-body", 400, "The body cannot be read", "It is not JSON, or not what its header fields say. Nothing was accepted."}
+	malformedQuery   = kind{"malformed-query", 400, "The query cannot be read", "It is not name=value, joined by &, with everything else escaped. Nothing was done."}
 	bodyTooLarge     = kind{"body-too-large", 413, "The body is too large", "Nothing was accepted. Send several messages, or a batch, which has no limit."}
 	bodyTooSlow      = kind{"body-too-slow", 408, "The body took too long", "Nothing was accepted."}
 	unsupportedMedia = kind{"unsupported-media", 415, "The body is of a kind that is not taken here", "Set Content-Type, and Content-Encoding if it is compressed, as the documentation of the endpoint says."}
@@ -52,7 +52,7 @@ var (
 // kinds is the table, for GET /v1/problems and for those that huma knows by their
 // status alone: the first of a status is meant.
 var kinds = []*kind{
-	&invalidRequest, &malformedBody, &bodyTooLarge, &bodyTooSlow, &unsupportedMedia, &notAcceptable, &unauthorized, &crossOrigin, &notFound,
+	&invalidRequest, &malformedBody, &malformedQuery, &bodyTooLarge, &bodyTooSlow, &unsupportedMedia, &notAcceptable, &unauthorized, &crossOrigin, &notFound,
 	&wrongMethod, &conflict, &tooBusy, &queueFull, &notConfirmed, &logUnavailable, &shuttingDown, &cutShort, &batchInterrupted, &internalError,
 }
 
@@ -155,16 +155,16 @@ func (p *Problem) write(w http.ResponseWriter, r *http.Request) {
 // and nobody else in it uses huma.
 func init() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
-		return fromHuma(nil, status, msg, errs)
+		return fromHuma(status, msg, errs)
 	}
-	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
-		return fromHuma(ctx, status, msg, errs)
+	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		return fromHuma(status, msg, errs)
 	}
 }
 
 // fromHuma turns what huma found into a problem, without the values that it
 // would repeat.
-func fromHuma(ctx huma.Context, status int, msg string, errs []error) *Problem {
+func fromHuma(status int, msg string, errs []error) *Problem {
 	k := &internalError
 	for i := len(kinds) - 1; i >= 0; i-- {
 		if kinds[i].Status == status {
@@ -178,21 +178,7 @@ func fromHuma(ctx huma.Context, status int, msg string, errs []error) *Problem {
 		return p
 	}
 	for _, err := range errs {
-		found := FieldProblem{Problem: "cannot be read"}
-		if d, ok := err.(huma.ErrorDetailer); ok {
-			detail := d.ErrorDetail()
-			found.Problem = detail.Message
-			if len(found.Problem) > maxMessage {
-				found.Problem = "cannot be read" // it has somebody's text in it
-			}
-			if _, field, ok := strings.Cut(detail.Location, "."); ok {
-				found.Field = quotable(field)
-			}
-			if detail.Message == "unknown query parameter" && ctx != nil {
-				found.Problem += suggest.Hint(found.Field, parameterNames(ctx.Operation()))
-			}
-		}
-		p.Errors = append(p.Errors, found)
+		p.Errors = append(p.Errors, problemOfHuma(err))
 	}
 	if k == &invalidRequest {
 		p.Detail = invalid(p.Errors...).Detail
@@ -200,13 +186,21 @@ func fromHuma(ctx huma.Context, status int, msg string, errs []error) *Problem {
 	return p
 }
 
-func parameterNames(op *huma.Operation) (names []string) {
-	for _, p := range op.Parameters {
-		if p.In == "query" {
-			names = append(names, p.Name)
-		}
+// problemOfHuma is what huma found, without somebody's text.
+func problemOfHuma(err error) FieldProblem {
+	found := FieldProblem{Problem: "cannot be read"}
+	d, ok := err.(huma.ErrorDetailer)
+	if !ok {
+		return found
 	}
-	return names
+	detail := d.ErrorDetail()
+	if len(detail.Message) <= maxMessage {
+		found.Problem = detail.Message
+	}
+	if _, field, ok := strings.Cut(detail.Location, "."); ok {
+		found.Field = quotable(field)
+	}
+	return found
 }
 
 // quotable shortens somebody's word so that it cannot be a device token, nor fill

@@ -184,6 +184,14 @@ func (r *rig) wantProblem(a answer, k *kind, words ...string) *Problem {
 	return &p
 }
 
+// next is the parameter for the next page, or nothing for the first.
+func next(name, cursor string) string {
+	if cursor == "" {
+		return ""
+	}
+	return "&" + name + "=" + cursor
+}
+
 // device returns a device token that is always the same for a number.
 func device(n int) string {
 	sum := sha256.Sum256(fmt.Append(nil, "device ", n))

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -17,7 +18,9 @@ func (a *API) routes(version string) {
 	// The document is served below, made once; nothing is loaded from other
 	// people's servers, and no answer gets a $schema.
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
-	config.RejectUnknownQueryParameters = true
+	config.OnAddOperation = append(config.OnAddOperation, func(document *huma.OpenAPI, op *huma.Operation) {
+		a.mux.forms[strings.ToUpper(op.Method)+" "+op.Path] = newForm(document.Components.Schemas, op)
+	})
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key": {Type: "http", Scheme: "bearer", Description: "The API key that the server was started with."},
 	}
@@ -56,6 +59,10 @@ func (a *API) raw(op huma.Operation, h http.HandlerFunc) {
 	op.Responses["default"] = &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{
 		"application/problem+json": {Schema: a.schema(Problem{})},
 	}}
+	if op.Metadata == nil {
+		op.Metadata = map[string]any{}
+	}
+	op.Metadata[isRaw] = true
 	a.huma.OpenAPI().AddOperation(&op)
 	a.huma.Adapter().Handle(&op, func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)

@@ -78,9 +78,6 @@ func (a *API) postMessage(w http.ResponseWriter, r *http.Request) {
 var jsonType = []string{"application/json"}
 
 func (s *submission) accept(a *API, w http.ResponseWriter, r *http.Request) *Problem {
-	if p := noQuery(r); p != nil {
-		return p
-	}
 	if p := wantType(r, "application/json"); p != nil {
 		return p
 	}
@@ -296,18 +293,6 @@ func (s *submission) write(receipt *engine.Receipt) {
 		b = append(append(b, `,"refused":`...), text...)
 	}
 	s.answer = append(b, "}\n"...)
-}
-
-// noQuery refuses query parameters where there are none.
-func noQuery(r *http.Request) *Problem {
-	if r.URL.RawQuery == "" {
-		return nil
-	}
-	var list []FieldProblem
-	for name := range r.URL.Query() {
-		list = append(list, FieldProblem{quotable(name), "unknown query parameter; what is said about a message stands in its body"})
-	}
-	return invalid(list...)
 }
 
 // wantType refuses bodies of another kind, with the likely mistake.
