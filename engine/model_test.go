@@ -278,12 +278,16 @@ func (m *model) check(mm *modelMessage, d Delivery, processed int) {
 	}
 	before := State(0)
 	unsure := m.hard // some answers never came to anybody
+	until := mm.until
 	for _, v := range append(slices.Clone(d.History), d.Verdict) {
 		if !slices.Contains(follows[before], v.State) {
 			fail(fmt.Sprintf("%s follows %s", v.State, before))
 		}
 		if v.State == Retrying && v.Status == 0 {
 			unsure = true
+		}
+		if before.Final() { // a person has it sent again, with a new lifetime
+			until = v.At.Add(DefaultLifetime)
 		}
 		before = v.State
 	}
@@ -301,7 +305,7 @@ func (m *model) check(mm *modelMessage, d Delivery, processed int) {
 			fail("nobody called it back")
 		}
 	case Expired:
-		if d.At.Before(mm.until.Add(-maxPause)) && d.RetryAt.IsZero() && d.At.Before(mm.until) && d.Status == 0 && d.Detail == "" {
+		if d.At.Before(until.Add(-maxPause)) && d.RetryAt.IsZero() && d.At.Before(until) && d.Status == 0 && d.Detail == "" {
 			fail("it expired before its time")
 		}
 	case Unknown:
@@ -309,7 +313,7 @@ func (m *model) check(mm *modelMessage, d Delivery, processed int) {
 			fail("it could have been sent again")
 		}
 	}
-	if d.At.After(mm.until.Add(time.Second)) && d.State == Accepted && d.Attempts > 0 && d.At.Sub(mm.until) > time.Minute {
+	if d.At.After(until.Add(time.Second)) && d.State == Accepted && d.Attempts > 0 && d.At.Sub(until) > time.Minute {
 		fail("it was accepted after its time")
 	}
 	if d.At.Before(mm.sendAt) && d.State == Accepted {

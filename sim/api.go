@@ -1,17 +1,10 @@
 package sim
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
-	"reflect"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -60,58 +53,77 @@ const (
 //	GET    /sim/v1/connections             open connections
 //	GET    /sim/v1/clock, PUT              the offset of the server's clock
 //
-// Bodies are JSON and strict: an unknown member is refused by name. Errors are
+// Bodies are JSON and strict: a member that is unknown, null or there twice is
+// refused by name, as is a parameter that is unknown, empty or there twice. Errors are
 // application/problem+json (RFC 9457). There is no authentication, so serve it on
 // loopback; writes that a browser sends from another origin are refused. Device
 // tokens appear in full, since a test needs them; provider tokens never do.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	route := func(pattern string, h func(*http.Request) (any, error)) {
-		mux.Handle(pattern, apiFunc(h))
+	// What is said in the query, or in a body where none is taken, is refused and not
+	// left out: DELETE with the id of a fault in the body would remove all faults.
+	route := func(pattern string, h func(*http.Request) (any, error), parameters ...string) {
+		mux.Handle(pattern, apiFunc(func(r *http.Request) (any, error) {
+			if err := checkQuery(r, parameters); err != nil {
+				return nil, err
+			}
+			if err := checkNoBody(r); err != nil {
+				return nil, err
+			}
+			return h(r)
+		}))
+	}
+	withBody := func(pattern string, h func(*http.Request) (any, error)) {
+		mux.Handle(pattern, apiFunc(func(r *http.Request) (any, error) {
+			if err := checkQuery(r, nil); err != nil {
+				return nil, err
+			}
+			return h(r)
+		}))
 	}
 	route("GET /sim/v1/info", s.apiInfo)
-	route("GET /sim/v1/pushes", s.apiPushes)
+	route("GET /sim/v1/pushes", s.apiPushes, "device_token", "channel_id", "topic", "collapse_id", "push_type", "apns_id", "protocol", "outcome", "after", "limit", "wait")
 	route("DELETE /sim/v1/pushes", s.apiClear)
 	route("GET /sim/v1/devices", s.apiDevices)
-	route("POST /sim/v1/devices", s.apiAddDevices)
+	withBody("POST /sim/v1/devices", s.apiAddDevices)
 	route("DELETE /sim/v1/devices", s.apiClearDevices)
 	route("GET /sim/v1/devices/{device_token}", s.apiDevice)
-	route("PUT /sim/v1/devices/{device_token}", s.apiPutDevice)
+	withBody("PUT /sim/v1/devices/{device_token}", s.apiPutDevice)
 	route("DELETE /sim/v1/devices/{device_token}", s.apiRemoveDevice)
-	route("GET /sim/v1/channels", s.apiChannels)
-	route("POST /sim/v1/channels", s.apiAddChannel)
+	route("GET /sim/v1/channels", s.apiChannels, "bundle_id")
+	withBody("POST /sim/v1/channels", s.apiAddChannel)
 	route("GET /sim/v1/channels/{channel_id}", s.apiChannel)
 	route("DELETE /sim/v1/channels/{channel_id}", s.apiRemoveChannel)
-	route("GET /sim/v1/activities", s.apiActivities)
-	route("POST /sim/v1/activities", s.apiStartActivities)
+	route("GET /sim/v1/activities", s.apiActivities, "device_token", "channel_id", "state")
+	withBody("POST /sim/v1/activities", s.apiStartActivities)
 	route("GET /sim/v1/activities/{id}", onActivity(s.Activity))
 	route("DELETE /sim/v1/activities/{id}", onActivity(s.DismissActivity))
 	route("POST /sim/v1/activities/{id}/renew", onActivity(s.RenewUpdateDeviceToken))
 	route("GET /sim/v1/faults", s.apiFaults)
-	route("POST /sim/v1/faults", s.apiAddFault)
-	route("PUT /sim/v1/faults", s.apiSetFaults)
+	withBody("POST /sim/v1/faults", s.apiAddFault)
+	withBody("PUT /sim/v1/faults", s.apiSetFaults)
 	route("DELETE /sim/v1/faults", s.apiClearFaults)
 	route("DELETE /sim/v1/faults/{id}", s.apiRemoveFault)
-	route("GET /sim/v1/feedback", s.apiFeedback)
-	route("POST /sim/v1/feedback", s.apiAddFeedback)
+	route("GET /sim/v1/feedback", s.apiFeedback, "topic")
+	withBody("POST /sim/v1/feedback", s.apiAddFeedback)
 	route("DELETE /sim/v1/feedback", s.apiClearFeedback)
 	route("GET /sim/v1/stats", s.apiStats)
 	route("GET /sim/v1/connections", s.apiConnections)
 	route("GET /sim/v1/clock", s.apiClock)
-	route("PUT /sim/v1/clock", s.apiSetClock)
+	withBody("PUT /sim/v1/clock", s.apiSetClock)
 	// Without these two, the multiplexer would answer in plain text.
 	known := map[string]bool{}
 	for _, p := range []string{"info", "pushes", "devices", "channels", "activities", "faults", "feedback", "stats", "connections", "clock"} {
 		known[p] = true
 	}
-	route("/", func(r *http.Request) (any, error) {
+	mux.Handle("/", apiFunc(func(r *http.Request) (any, error) {
 		rest, ok := strings.CutPrefix(r.URL.Path, "/sim/v1/")
 		first, _, _ := strings.Cut(rest, "/")
 		if ok && known[first] {
 			return nil, problem(http.StatusMethodNotAllowed, "%s is not possible on %s", r.Method, r.URL.Path)
 		}
 		return nil, problem(http.StatusNotFound, "there is nothing at this path; the test API begins with /sim/v1/info")
-	})
+	}))
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(apiFunc(func(*http.Request) (any, error) {
 		return nil, problem(http.StatusForbidden, "this write came from a web page of another origin")
@@ -171,117 +183,3 @@ func (h apiFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 type created struct{ value any }
-
-// readJSON reads a body strictly into v.
-func readJSON(r *http.Request, v any) error {
-	if ct := r.Header.Get("Content-Type"); ct != "" {
-		if t, _, err := mime.ParseMediaType(ct); err != nil || t != "application/json" {
-			return problem(http.StatusUnsupportedMediaType, "the body must be application/json")
-		}
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return problem(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxAPIBody)
-		}
-		return problem(http.StatusBadRequest, "the body could not be read")
-	}
-	return decodeJSON(body, v)
-}
-
-func decodeJSON(body []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return jsonProblem(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return problem(http.StatusBadRequest, "there is something after the JSON value")
-	}
-	return nil
-}
-
-// jsonProblem says what is wrong in words a user can act on, without the body.
-func jsonProblem(err error) error {
-	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return problem(http.StatusBadRequest, "member %q must be %s, not %s", e.Field, jsonKind(e.Type), e.Value)
-	}
-	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return problem(http.StatusBadRequest, "not valid JSON at byte %d", e.Offset)
-	}
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return problem(http.StatusBadRequest, "unknown member %s", name)
-	}
-	switch {
-	case errors.Is(err, io.EOF):
-		return problem(http.StatusBadRequest, "the body is empty")
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return problem(http.StatusBadRequest, "the JSON value ends too early")
-	}
-	return problem(http.StatusBadRequest, "%v", err)
-}
-
-// jsonKind names a Go type in JSON's words.
-func jsonKind(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.String:
-		return "a string"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice, reflect.Array:
-		return "an array"
-	case reflect.Struct, reflect.Map:
-		return "an object"
-	case reflect.Float64:
-		return "a number"
-	}
-	return "a whole number in range (" + t.Kind().String() + ")"
-}
-
-// query reads the parameters of a request strictly.
-type query struct {
-	values url.Values
-	err    error
-}
-
-func readQuery(r *http.Request, names ...string) *query {
-	q := &query{}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		q.err = problem(http.StatusBadRequest, "the query cannot be parsed")
-		return q
-	}
-	q.values = values
-	for name, v := range values {
-		if !slices.Contains(names, name) {
-			q.err = problem(http.StatusBadRequest, "unknown parameter %q; there are %s", name, strings.Join(names, ", "))
-		} else if len(v) > 1 {
-			q.err = problem(http.StatusBadRequest, "parameter %q is there twice", name)
-		}
-	}
-	return q
-}
-
-func (q *query) number(name string, usual, most uint64) uint64 {
-	text := q.values.Get(name)
-	if text == "" {
-		return usual
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || n > most {
-		q.err = problem(http.StatusBadRequest, "parameter %q must be a number from 0 to %d", name, most)
-	}
-	return n
-}
-
-func (q *query) duration(name string, most time.Duration) time.Duration {
-	text := q.values.Get(name)
-	if text == "" {
-		return 0
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 || d > most {
-		q.err = problem(http.StatusBadRequest, "parameter %q must be a duration such as 5s, at most %v", name, most)
-	}
-	return d
-}

@@ -10,11 +10,7 @@ func unknownChannel() error {
 }
 
 func (s *Server) apiChannels(r *http.Request) (any, error) {
-	q := readQuery(r, "bundle_id")
-	if q.err != nil {
-		return nil, q.err
-	}
-	return map[string]any{"channels": s.Channels(q.values.Get("bundle_id"))}, nil
+	return map[string]any{"channels": s.Channels(r.URL.Query().Get("bundle_id"))}, nil
 }
 
 func (s *Server) apiAddChannel(r *http.Request) (any, error) {
@@ -87,7 +83,7 @@ func (s *Server) apiStartActivities(r *http.Request) (any, error) {
 }
 
 func (s *Server) apiActivities(r *http.Request) (any, error) {
-	q := readQuery(r, "device_token", "channel_id", "state")
+	q := readQuery(r)
 	f := ActivityFilter{
 		DeviceToken: q.values.Get("device_token"), ChannelID: q.values.Get("channel_id"),
 		State: ActivityState(q.values.Get("state")),
@@ -95,7 +91,7 @@ func (s *Server) apiActivities(r *http.Request) (any, error) {
 	switch f.State {
 	case "", ActivityActive, ActivityStale, ActivityEnded, ActivityDismissed:
 	default:
-		q.err = problem(http.StatusBadRequest, "state must be %s, %s, %s or %s", ActivityActive, ActivityStale, ActivityEnded, ActivityDismissed)
+		q.wrong("state must be %s, %s, %s or %s", ActivityActive, ActivityStale, ActivityEnded, ActivityDismissed)
 	}
 	if q.err != nil {
 		return nil, q.err

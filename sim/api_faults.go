@@ -164,12 +164,15 @@ func (s *Server) apiSetFaults(r *http.Request) (any, error) {
 		}
 	} else {
 		var in struct {
-			Faults []faultJSON `json:"faults"`
+			Faults *[]faultJSON `json:"faults"`
 		}
 		if err := decodeJSON(raw, &in); err != nil {
 			return nil, err
 		}
-		list = in.Faults
+		if in.Faults == nil {
+			return nil, problem(http.StatusBadRequest, `member "faults" is missing; an empty array removes all`)
+		}
+		list = *in.Faults
 	}
 	faults := make([]Fault, len(list))
 	for i := range list {

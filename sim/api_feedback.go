@@ -5,11 +5,7 @@ import "net/http"
 // apiFeedback lists what waits to be read from the feedback service, without
 // removing it.
 func (s *Server) apiFeedback(r *http.Request) (any, error) {
-	q := readQuery(r, "topic")
-	if q.err != nil {
-		return nil, q.err
-	}
-	list := s.Feedback(q.values.Get("topic"))
+	list := s.Feedback(r.URL.Query().Get("topic"))
 	if list == nil {
 		list = []Feedback{}
 	}

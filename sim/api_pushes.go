@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -13,7 +15,7 @@ import (
 // apiPushes lists pushes, oldest first. With wait it answers as soon as one
 // matches, or with an empty list when the time is over.
 func (s *Server) apiPushes(r *http.Request) (any, error) {
-	q := readQuery(r, "device_token", "channel_id", "topic", "collapse_id", "push_type", "apns_id", "protocol", "outcome", "after", "limit", "wait")
+	q := readQuery(r)
 	f := Filter{
 		DeviceToken: q.values.Get("device_token"),
 		ChannelID:   q.values.Get("channel_id"),
@@ -26,10 +28,10 @@ func (s *Server) apiPushes(r *http.Request) (any, error) {
 		After:       q.number("after", 0, math.MaxUint64),
 	}
 	if o := f.Outcome; o != "" && !slices.Contains([]Outcome{Accepted, Rejected, AcceptedUnanswered, NotProcessed}, o) {
-		q.err = problem(http.StatusBadRequest, "outcome must be %s, %s, %s or %s", Accepted, Rejected, AcceptedUnanswered, NotProcessed)
+		q.wrong("outcome must be %s, %s, %s or %s", Accepted, Rejected, AcceptedUnanswered, NotProcessed)
 	}
 	if p := f.Protocol; p != "" && p != ProtocolHTTP2 && p != ProtocolBinary {
-		q.err = problem(http.StatusBadRequest, "protocol must be %s or %s", ProtocolHTTP2, ProtocolBinary)
+		q.wrong("protocol must be %s or %s", ProtocolHTTP2, ProtocolBinary)
 	}
 	limit := int(q.number("limit", defaultListed, maxListed))
 	wait := q.duration("wait", maxWait)
@@ -125,6 +127,9 @@ func (s *Server) apiSetClock(r *http.Request) (any, error) {
 	return s.apiClock(r)
 }
 
+// durationForm tells a duration that is too long from what is none.
+var durationForm = regexp.MustCompile(`^[-+]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$`)
+
 // jsonDuration is a duration as text, such as "1.5s".
 type jsonDuration time.Duration
 
@@ -138,6 +143,9 @@ func (d *jsonDuration) UnmarshalJSON(b []byte) error {
 		return errors.New(`a duration must be text, such as "1.5s"`)
 	}
 	v, err := time.ParseDuration(text)
+	if err != nil && durationForm.MatchString(text) {
+		return fmt.Errorf("a duration is at most %v", time.Duration(math.MaxInt64).Truncate(time.Hour))
+	}
 	if err != nil {
 		return errors.New(`a duration must be text, such as "1.5s", with a unit`)
 	}
