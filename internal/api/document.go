@@ -86,7 +86,7 @@ func notificationSchema() map[string]*huma.Schema {
 // placeSchema has the keys that say where a message goes.
 func placeSchema() map[string]*huma.Schema {
 	return map[string]*huma.Schema{
-		"app":         text("Whom to send for. It can be left out if the server has one app."),
+		"app":         {Type: huma.TypeString, MinLength: new(1), Description: "Whom to send for. It can be left out if the server has one app."},
 		"environment": text("Default: the app's.", "production", "sandbox"),
 		"lane":        text("Each has its own queue and connections: urgent for calls and breaking news, normal for what one person waits for, bulk for campaigns. Default: urgent for push types voip and pushtotalk, else bulk beyond 1,000 device tokens, else normal; batches are bulk.", "urgent", "normal", "bulk"),
 	}

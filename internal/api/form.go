@@ -53,9 +53,7 @@ func newForm(schemas huma.Registry, op *huma.Operation) *form {
 		if p.In != "query" {
 			continue
 		}
-		if p.Schema.Type == huma.TypeString && p.Schema.Enum == nil {
-			p.Schema.MinLength = new(1)
-		}
+		notEmpty(p.Schema)
 		p.Schema.PrecomputeMessages()
 		f.parameters[p.Name] = p
 	}
@@ -65,6 +63,17 @@ func newForm(schemas huma.Registry, op *huma.Operation) *form {
 	f.raw, _ = op.Metadata[isRaw].(bool)
 	f.query, _ = op.Metadata[queryWords].(func(url.Values) []FieldProblem)
 	return f
+}
+
+// notEmpty has a schema say that there is something.
+func notEmpty(s *huma.Schema) {
+	switch {
+	case s.Type == huma.TypeArray:
+		s.MinItems = new(1)
+		notEmpty(s.Items)
+	case s.Type == huma.TypeString && s.Enum == nil:
+		s.MinLength = new(1)
+	}
 }
 
 // check says what is wrong with the form of a request.

@@ -89,10 +89,9 @@ func (r *rig) strangeParameter(op *huma.Operation, path string, param *huma.Para
 			r.t.Errorf("%s %s?zebra=1&%s: %v", op.Method, path, query, p.Errors)
 		}
 	}
-	for _, s := range []*huma.Schema{param.Schema} {
-		if s.Type == huma.TypeString && s.Enum == nil && (s.MinLength == nil || *s.MinLength != 1) {
-			r.t.Errorf("%s: the document lets %s be empty", op.OperationID, name)
-		}
+	s := param.Schema
+	if s.Type == huma.TypeString && s.Enum == nil && (s.MinLength == nil || *s.MinLength != 1) || s.Type == huma.TypeArray && (s.MinItems == nil || *s.MinItems != 1) {
+		r.t.Errorf("%s: the document lets %s be empty", op.OperationID, name)
 	}
 }
 
