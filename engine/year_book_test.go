@@ -170,7 +170,7 @@ func (n *yearNote) story(y *year) string {
 
 // clock writes a time as the day of the story and the time of day.
 func (y *year) clock(t time.Time) string {
-	return fmt.Sprintf("day %d %s", int(t.Sub(y.began)/(24*time.Hour)), t.UTC().Format("15:04:05.000"))
+	return fmt.Sprintf("day %d %s", int(t.Sub(y.began.Truncate(24*time.Hour))/(24*time.Hour)), t.UTC().Format("15:04:05.000"))
 }
 
 // read takes into the book what the engine lists and then what the simulators

@@ -35,11 +35,11 @@ var yearKinds = []struct {
 	{"an app is removed", 0.4, (*year).removeApp, true, false},
 	{"dead letters are looked at", 3, (*year).lookAtDeadLetters, true, false},
 	{"devices die", 3, (*year).devicesDie, false, true},
-	{"topics are refused", 1, (*year).refuseTopics, false, true},
+	{"topics are refused", 3, (*year).refuseTopics, false, true},
 	{"APNs has trouble", 4, (*year).trouble, false, true},
 	{"the disk is full", 0.7, (*year).diskFull, false, false},
 	{"the engine is killed", 3, (*year).killSometime, false, false},
-	{"the engine is killed while something scheduled is under way", 1.5, (*year).killWhenDue, false, false},
+	{"the engine is killed while something scheduled is under way", 2.5, (*year).killWhenDue, false, false},
 	{"the engine is stopped", 1.5, (*year).stopAndStart, false, false},
 }
 

@@ -74,7 +74,6 @@ func (y *year) trouble(rng *rand.Rand) {
 
 // heal puts everything right: what has not ended yet has no excuse from now on.
 func (y *year) heal() {
-	y.clean = true
 	if y.engine == nil {
 		y.open()
 	}

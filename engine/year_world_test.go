@@ -28,7 +28,7 @@ type year struct {
 	began time.Time
 	days  time.Duration
 	ends  time.Time // when everything is put right
-	clean bool      // it has been
+	cut   *atomic.Bool
 
 	apples [2]*apnstest.Server // by environment
 	team2  *auth.SigningKey
