@@ -447,7 +447,8 @@ func (y *year) decide(letters *DeadLetters, again ...bool) {
 		if err == nil {
 			won = append(won, again[i])
 		} else if !errors.Is(err, ErrNotFound) {
-			y.fail("steering", "dead letter %d: %v", letters.Number, err)
+			y.fail("two-callers", "%s: dead letter %d (to have it sent again: %v): %v", y.clock(y.now()), letters.Number, again, err)
+			won = []bool{true, false} // whatever he thinks now
 		}
 	}
 	switch len(won) {

@@ -59,13 +59,11 @@ func playYear(t *testing.T, seed uint64, days float64) {
 	var cut atomic.Bool // set by the clock outside
 	defer time.AfterFunc(*yearCut, func() { cut.Store(true) }).Stop()
 	defer func() { y.tell(t, time.Since(began)) }()
-	virtually(t, func(t *testing.T) {
+	throughYears(t, func(t *testing.T) {
 		skip := map[string]bool{}
 		for _, name := range strings.Split(*yearSkip, ",") {
 			skip[name] = true
 		}
-		// At six in the morning, whatever the time is: people are about to get up.
-		time.Sleep(time.Until(time.Now().Truncate(24 * time.Hour).Add(30 * time.Hour)))
 		y = newYear(t, seed, days, skip)
 		y.cut = &cut
 		y.open()
