@@ -169,6 +169,9 @@ func (y *year) aCampaign(rng *rand.Rand) {
 		return
 	}
 	cfg := BatchConfig{App: a.id, Rate: pick(rng, 0.0, 0, 3, 10, 40), Paused: rng.IntN(5) == 0}
+	if y.skip["rate"] {
+		cfg.Rate = 0
+	}
 	env := pick(rng, a.envs...)
 	cfg.Message.Environment = &env
 	began := y.now()
@@ -252,6 +255,9 @@ func (y *year) steerCampaign(rng *rand.Rand) {
 		y.cancelCampaign(b)
 	case 1:
 		rate := pick(rng, 0.0, 2, 5, 25)
+		if y.skip["rate"] {
+			rate = 0
+		}
 		if err := y.engine.PaceBatch(yearContext, b.id, rate); err != nil {
 			y.fail("steering", "a batch cannot be paced: %v", err)
 		}
