@@ -519,7 +519,8 @@ func (y *year) killSometime(rng *rand.Rand) {
 	y.startAfter(rng)
 }
 
-// killWhenDue kills when something scheduled is under way.
+// killWhenDue kills when something scheduled is under way, or was a moment ago: the
+// log may not have written down yet that it was taken.
 func (y *year) killWhenDue(rng *rand.Rand) {
 	due := time.Time{}
 	for _, m := range y.messages {
@@ -531,7 +532,7 @@ func (y *year) killWhenDue(rng *rand.Rand) {
 	if due.IsZero() {
 		return
 	}
-	due = due.Add(time.Second - 1).Truncate(time.Second).Add(time.Duration(rng.IntN(50)) * time.Millisecond)
+	due = due.Add(time.Second - 1).Truncate(time.Second).Add(y.spell(rng, 2*time.Millisecond, 5*time.Second))
 	y.plan(&yearEvent{at: due, name: "killed while something scheduled is under way", rng: rng, do: func(rng *rand.Rand) {
 		y.kill()
 		y.startAfter(rng)
@@ -550,7 +551,7 @@ func (y *year) stopAndStart(rng *rand.Rand) {
 // startAfter starts the next engine, mostly at once.
 func (y *year) startAfter(rng *rand.Rand) {
 	after := time.Duration(0)
-	if rng.IntN(3) == 0 {
+	if rng.IntN(2) == 0 {
 		after = y.spell(rng, time.Second, 24*time.Hour)
 	}
 	y.plan(&yearEvent{at: y.now().Add(after), name: "an engine is started", free: true, do: func(*rand.Rand) {

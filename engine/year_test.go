@@ -98,7 +98,7 @@ func (y *year) live() {
 	y.heal()
 	// Everything has an end now: what is due, what waits for its next attempt, and
 	// at the latest what nobody wants any more.
-	for end := y.now().Add(y.cfg.Lifetime + 4*24*time.Hour); len(y.notes) > 0 && y.now().Before(end) && !y.stopped() && !y.cut.Load(); {
+	for y.waiting() && !y.stopped() && !y.cut.Load() {
 		y.run(y.now().Add(10 * time.Minute))
 		y.checkpoint()
 	}
@@ -108,6 +108,16 @@ func (y *year) live() {
 		}
 		y.failNote("lost", n, "it has no end")
 	}
+}
+
+// waiting says that something has no end whose time is not over.
+func (y *year) waiting() bool {
+	for _, n := range y.notes {
+		if y.now().Before(n.until.Add(time.Minute)) {
+			return true
+		}
+	}
+	return false
 }
 
 func earliest(a, b time.Time) time.Time {
