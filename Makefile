@@ -51,8 +51,8 @@ model: ## play 400 random stories on the engine, kills included (ten minutes)
 	go test -count=1 -timeout=30m -run 'TestModel$$' ./engine -rapid.checks=400 -rapid.steps=20
 
 .PHONY: year
-year: ## let a server live DAYS (100) twice over, in virtual time (an hour; YEAR_SEED=7 DAYS=20 plays one story, SHORT=1: a minute)
-	$(if $(SHORT),YEAR_NEW_ONLY=1) tools/year $(or $(DAYS),$(if $(SHORT),3,100)) $(if $(SHORT),60s,60m) $(YEAR_SEED)
+year: ## let two servers live DAYS (150), in virtual time (an hour; YEAR_SEED=7 DAYS=20 plays one story, SHORT=1: a minute)
+	$(if $(SHORT),YEAR_NEW_ONLY=1) tools/year $(or $(DAYS),$(if $(SHORT),3,150)) $(if $(SHORT),60s,60m) $(YEAR_SEED)
 
 .PHONY: interop
 interop: ## install other people's servers and clients and run against them (RUN=HAProxy for some)
