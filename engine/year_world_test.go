@@ -328,7 +328,9 @@ func (y *year) plan(ev *yearEvent) {
 func (y *year) run(until time.Time) {
 	for len(y.agenda) > 0 && !y.agenda[0].at.After(until) {
 		ev := heap.Pop(&y.agenda).(*yearEvent)
-		time.Sleep(time.Until(ev.at))
+		if !y.sleep(ev.at) {
+			return
+		}
 		switch {
 		case y.engine != nil || ev.free:
 			y.done[ev.name]++
@@ -336,9 +338,17 @@ func (y *year) run(until time.Time) {
 		case ev.patient:
 			y.postponed = append(y.postponed, ev)
 		}
-		if y.t.Failed() && !*yearOn {
+		if y.stopped() {
 			return
 		}
 	}
-	time.Sleep(time.Until(until))
+	y.sleep(until)
+}
+
+// sleep waits, and reports whether there is any point in going on.
+func (y *year) sleep(until time.Time) bool {
+	for y.now().Before(until) && !y.cut.Load() {
+		time.Sleep(min(time.Until(until), 10*time.Second))
+	}
+	return !y.cut.Load()
 }
