@@ -414,7 +414,7 @@ func (y *year) lookAtDeadLetters(rng *rand.Rand) {
 		return
 	}
 	y.checkpoint()
-	list, err := y.engine.DeadLetters(yearContext, a.id, 0, 20)
+	list, err := y.engine.DeadLetters(yearContext, a.id, "", 0, 20)
 	if err != nil {
 		y.fail("lists", "dead letters cannot be listed: %v", err)
 		return
@@ -452,7 +452,7 @@ func (y *year) decide(letters *DeadLetters, again ...bool) {
 	for i, err := range errs {
 		if err == nil {
 			won = append(won, again[i])
-		} else if !errors.Is(err, ErrNotFound) {
+		} else if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrConflict) {
 			y.fail("two-callers", "%s: dead letter %d (to have it sent again: %v): %v", y.clock(y.now()), letters.Number, again, err)
 			won = []bool{true, false} // whatever he thinks now
 		}
