@@ -79,7 +79,7 @@ func TestDamage(t *testing.T) {
 				t.Fatal("there is none")
 			}
 		}, false, ""},
-		"a record of the verdicts":         {func(t *testing.T, s string) { flip(t, s+"/AVISO_VERDICTS/msgs/1.blk", middle) }, false, "AVISO_VERDICTS"},
+		"a record of the verdicts": {func(t *testing.T, s string) { flip(t, s+"/AVISO_VERDICTS/msgs/1.blk", middle) }, false, "AVISO_VERDICTS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtually(t, func(t *testing.T) {

@@ -436,18 +436,24 @@ func (l *ledger) settled(ctx context.Context, c *chunk) (map[uint32]roundState, 
 			keys = append(keys, k)
 		}
 	}
+	wanted := make(map[uint32]bool, len(c.targets))
+	for i := range c.targets {
+		wanted[c.targets[i].number] = true
+	}
 	states := map[uint32]roundState{}
 	err := l.records(ctx, keys, func(seq uint64, v *rawVerdict) bool {
-		if v.unit == c.unit && seq >= states[v.number].record {
+		if v.unit == c.unit && wanted[v.number] && seq >= states[v.number].record {
 			states[v.number] = roundState{v.state, v.round, seq}
 		}
-		return true
+		// The newest records come first. A retry is found in them, and does not
+		// read all that there ever was of its neighbours.
+		return len(states) < len(wanted)
 	})
 	return states, err
 }
 
-// records calls each with the verdicts of every record that has one of the keys;
-// false ends it.
+// records calls each with the verdicts of every record that has one of the keys, the
+// newest record of each key first; false ends it with the record.
 func (l *ledger) records(ctx context.Context, keys []uint64, each func(seq uint64, v *rawVerdict) bool) error {
 	read := map[uint64]bool{}
 	for _, key := range keys {
@@ -466,7 +472,7 @@ func (l *ledger) records(ctx context.Context, keys []uint64, each func(seq uint6
 			}
 			more := true
 			if data != nil {
-				err = eachInTime(data, l.lateOf(seq), func(v *rawVerdict) { more = more && each(seq, v) })
+				err = eachInTime(data, l.lateOf(seq), func(v *rawVerdict) { more = each(seq, v) && more })
 			}
 			if err != nil || !more {
 				return err
