@@ -288,6 +288,16 @@ func (c *chunk) message(t *target) MessageID {
 	return MessageID{numbered(c.unit, c.templates[t.template].first), int(c.templates[t.template].count)}
 }
 
+// notBefore is when all of the chunk may be sent; zero if that is at any time.
+func (c *chunk) notBefore() (at time.Time) {
+	for i := range c.templates {
+		if t := time.UnixMilli(c.templates[i].sendAt); c.templates[i].sendAt != 0 && (at.IsZero() || t.After(at)) {
+			at = t
+		}
+	}
+	return at
+}
+
 // accepted is when the chunk's notifications were handed in; lines of a batch can
 // come long after the unit was made.
 func (c *chunk) accepted() time.Time { return time.UnixMilli(c.at) }

@@ -150,7 +150,7 @@ func (e *Engine) template(m *Message, now time.Time) (*appState, apns.Environmen
 		if m.SendAt.Sub(now) > maxSendAhead {
 			return fail("SendAt", "is more than 60 days away; was it given in milliseconds instead of seconds?")
 		}
-		t.sendAt = m.SendAt.UnixMilli()
+		t.sendAt = m.SendAt.Add(time.Millisecond - time.Nanosecond).UnixMilli() // not before
 		if at, ok := n.Expiration.Time(); ok && !at.After(m.SendAt) {
 			return fail("Expiration", "lies before SendAt: it would expire before it is sent")
 		}

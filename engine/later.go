@@ -79,21 +79,32 @@ func (e *Engine) putLater(ctx context.Context, c *chunk, when due) error {
 
 // putAt writes a chunk under a subject of its own.
 func (e *Engine) putAt(ctx context.Context, subject string, data []byte, at time.Time) error {
-	// The log's clock counts whole seconds and cuts off the rest.
-	at = at.Add(time.Second - time.Nanosecond).Truncate(time.Second)
+	// The log's clock counts whole seconds; the rest is waited for when it is due.
+	at = at.Truncate(time.Second)
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	_, err := e.store.put(ctx, subject, data, jetstream.WithScheduleAt(at), jetstream.WithScheduleTarget(subjectDue))
 	return err
 }
 
+// movesAtOnce is how many chunks are moved at a time: many can be due in the same
+// second, and the log syncs each.
+const movesAtOnce = 16
+
 // run moves what is due until ctx is done.
 func (l *later) run(ctx context.Context) {
+	var moves sync.WaitGroup
+	defer moves.Wait()
+	slots := make(chan struct{}, movesAtOnce)
 	l.engine.read(ctx, streamLater, func(msg *nats.Msg) {
-		if err := l.due(ctx, msg); err != nil {
-			l.engine.complain(ctx, "what is due cannot be queued", err)
-			msg.NakWithDelay(troublePause)
-		}
+		slots <- struct{}{}
+		moves.Go(func() {
+			defer func() { <-slots }()
+			if err := l.due(ctx, msg); err != nil {
+				l.engine.complain(ctx, "what is due cannot be queued", err)
+				msg.NakWithDelay(troublePause)
+			}
+		})
 	})
 }
 
@@ -104,6 +115,9 @@ func (l *later) due(ctx context.Context, msg *nats.Msg) error {
 	if err != nil {
 		l.engine.setAside(ctx, streamLater, msg, err)
 		return nil
+	}
+	if early := time.Until(c.notBefore()); early > 0 {
+		return msg.NakWithDelay(early)
 	}
 	if err := l.engine.giveTo(ctx, c); err != nil {
 		return err

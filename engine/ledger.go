@@ -31,13 +31,14 @@ type ledger struct {
 	index   *keyindex.Index
 	damaged chan struct{} // has something in it when the index has to be made anew
 
-	mu      sync.Mutex
-	through uint64        // the last sequence that was taken in
-	moved   chan struct{} // closed and replaced when through changes
-	batches map[BatchID]*Counts
-	late    lateVerdicts
-	saved   uint64    // through when the counts were last written
-	log     time.Time // when the log was made, which tells it from another
+	mu          sync.Mutex
+	stopReading context.CancelFunc
+	through     uint64        // the last sequence that was taken in
+	moved       chan struct{} // closed and replaced when through changes
+	batches     map[BatchID]*Counts
+	late        lateVerdicts
+	saved       uint64    // through when the counts were last written
+	log         time.Time // when the log was made, which tells it from another
 
 	standings map[block]map[uint32]standing // takeIn's
 }
@@ -63,7 +64,7 @@ func (c *Counts) Final() int64 {
 }
 
 func (e *Engine) openLedger(ctx context.Context) (l *ledger, err error) {
-	l = &ledger{engine: e, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), damaged: make(chan struct{}, 1), batches: map[BatchID]*Counts{}, late: newLateVerdicts(), standings: map[block]map[uint32]standing{}}
+	l = &ledger{engine: e, stopReading: func() {}, dir: filepath.Join(e.cfg.Store.Dir, "index"), moved: make(chan struct{}), damaged: make(chan struct{}, 1), batches: map[BatchID]*Counts{}, late: newLateVerdicts(), standings: map[block]map[uint32]standing{}}
 	l.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
 		Name: streamVerdicts, Subjects: []string{subjectVerdicts},
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
@@ -198,7 +199,14 @@ func (l *ledger) follow(ctx context.Context) {
 			f, err = newFollower(ctx, l.engine.store, l.stream, l.position()+1)
 		}
 		if err == nil {
-			_, err = f.read(ctx, followBatch, l.takeIn)
+			reading, stop := context.WithCancel(ctx)
+			l.mu.Lock()
+			l.stopReading = stop
+			l.mu.Unlock()
+			if len(l.damaged) == 0 {
+				_, err = f.read(reading, followBatch, l.takeIn)
+			}
+			stop()
 		}
 		if err != nil && ctx.Err() == nil {
 			f = nil
@@ -285,6 +293,9 @@ func (l *ledger) lookupNow(key, from, to uint64) (list []uint64, err error) {
 			case l.damaged <- struct{}{}:
 			default:
 			}
+			l.mu.Lock()
+			l.stopReading() // there may be nothing to come for a while
+			l.mu.Unlock()
 		}
 		if err != nil {
 			return nil, err

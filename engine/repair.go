@@ -133,7 +133,14 @@ func (f *blockFile) repair() (lost int, last uint64, err error) {
 		}
 		next, sequence := b.next(at, last)
 		if next < 0 {
-			break // the end was never written whole, or is lost: the server cuts it off
+			// The end was never written whole, and the server cuts it off, unless it
+			// is a whole record with a wrong sum.
+			if r, _ := b.record(at); r.size == len(data)-at && r.size >= recordHead+recordSum {
+				last++
+				b.erase(at, len(data), last)
+				lost++
+			}
+			break
 		}
 		// Where the record was the first of the file, the next one tells.
 		missing := 1
@@ -164,7 +171,8 @@ type blockRecord struct {
 	sequence uint64
 }
 
-// record reads the record at a place, if there is a good one.
+// record reads the record at a place, and reports whether it is a good one; its size
+// is what it says.
 func (b *blockData) record(at int) (r blockRecord, ok bool) {
 	rest := b.data[at:]
 	if len(rest) < recordHead+recordSum {
