@@ -24,12 +24,13 @@ const (
 )
 
 // parcel is the body of one attempt. It knows whether all of it was given away,
-// and gives away nothing once it is sealed. That decides what became of a request
+// and gives away nothing once it is sealed or over says that it is too late. That decides what became of a request
 // without an answer: HTTP/1.1 and HTTP/2 alike end a request after the last byte
 // of its body, so one whose last byte never left the parcel was never complete,
 // and cannot have been acted on. (net/http's own traces do not tell: it may still
 // be writing when it returns.)
 type parcel struct {
+	over   func() bool
 	mu     sync.Mutex
 	rest   []byte
 	gone   bool // the last byte was given away
@@ -41,7 +42,7 @@ var errSealed = errors.New("the request was given up")
 func (p *parcel) Read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sealed {
+	if p.sealed || p.over() {
 		return 0, errSealed
 	}
 	n := copy(b, p.rest)
@@ -66,8 +67,9 @@ func (p *parcel) seal() bool {
 // exchange is one attempt.
 type exchange struct {
 	origin  *origin
-	through func()  // lets the next request to the origin begin
-	parcel  *parcel // nil for a message without body
+	through func()      // lets the next request to the origin begin
+	over    func() bool // nothing may be begun any more
+	parcel  *parcel     // nil for a message without body
 	cancel  context.CancelCauseFunc
 
 	conns atomic.Int32 // connections that net/http has tried
@@ -112,7 +114,7 @@ func (x *exchange) do(ctx context.Context, target *subscription, header http.Hea
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	if body != nil {
-		x.parcel = &parcel{rest: body}
+		x.parcel = &parcel{over: x.over, rest: body}
 		// Without GetBody, net/http repeats nothing that was written in part.
 		req.Body, req.ContentLength = x.parcel, int64(len(body))
 	}

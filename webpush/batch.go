@@ -46,10 +46,11 @@ type Result struct {
 // The result can be ranged over once.
 func (c *Client) SendAll(ctx context.Context, pushes iter.Seq[Push]) iter.Seq2[int, Result] {
 	return func(yield func(int, Result) bool) {
-		ctx, cancel := context.WithCancelCause(ctx)
+		caller := ctx
+		ctx, cancel := context.WithCancelCause(caller)
 		defer cancel(nil)
 		b := &batch{
-			client: c, results: make(chan numbered), window: make(chan struct{}, c.cfg.BatchWindow),
+			client: c, caller: caller, results: make(chan numbered), window: make(chan struct{}, c.cfg.BatchWindow),
 			last: map[string]chan struct{}{},
 		}
 		go b.feed(ctx, pushes)
@@ -83,6 +84,7 @@ type numbered struct {
 // batch is one SendAll.
 type batch struct {
 	client  *Client
+	caller  context.Context
 	results chan numbered // closed when all are settled
 	window  chan struct{} // has one entry for each push that is held
 	running sync.WaitGroup
@@ -136,7 +138,7 @@ func (b *batch) send(ctx context.Context, p Push, before <-chan struct{}) Result
 		}
 		err = &NotSentError{receipt, because(ctx)}
 	} else {
-		receipt, err = b.client.send(ctx, p.Subscription, p.Message, true)
+		receipt, err = b.client.send(ctx, p.Subscription, p.Message, b.caller)
 	}
 	return Result{p, OutcomeOf(err), receipt, err}
 }

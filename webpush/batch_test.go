@@ -234,8 +234,7 @@ func TestSendAllEnds(t *testing.T) {
 			for _, r := range c.SendAll(ctx, endless(p, &read)) {
 				outcomes[r.Outcome]++
 			}
-			// Four are under way, and others may begin while all are told to stop.
-			if outcomes[Accepted] != 12 || outcomes[Unknown] < 4 || outcomes[Rejected] != 0 || read != outcomes[Accepted]+outcomes[Unknown]+outcomes[NotSent] {
+			if outcomes[Accepted] != 12 || outcomes[Unknown] != 4 || len(p.seen()) != 16 || outcomes[Rejected] != 0 || read != outcomes[Accepted]+outcomes[Unknown]+outcomes[NotSent] {
 				t.Errorf("%d read, %v", read, outcomes)
 			}
 		},

@@ -70,12 +70,17 @@ var errNoSubscription = &InvalidError{"subscription", []Problem{{"", "is missing
 // If the pause it asks for is longer than that, the outcome is Rejected at once,
 // with RetryAfter set.
 func (c *Client) Send(ctx context.Context, s *Subscription, m *Message) (Receipt, error) {
-	return c.send(ctx, s, m, false)
+	return c.send(ctx, s, m, nil)
 }
 
-// send is Send; in a batch, waiting for a turn does not count as time.
-func (c *Client) send(ctx context.Context, s *Subscription, m *Message, batch bool) (Receipt, error) {
-	d := &delivery{client: c, message: m}
+// send is Send, or one message of a batch: then caller is what SendAll was given,
+// and waiting for a turn does not count as time.
+func (c *Client) send(ctx context.Context, s *Subscription, m *Message, caller context.Context) (Receipt, error) {
+	batch := caller != nil
+	if !batch {
+		caller = ctx
+	}
+	d := &delivery{client: c, above: [...]context.Context{caller, ctx, c.base}, message: m}
 	if err := d.check(s); err != nil {
 		return d.receipt, &NotSentError{d.receipt, err}
 	}

@@ -17,6 +17,7 @@ import (
 // delivery is one message on its way to one subscription.
 type delivery struct {
 	client       *Client
+	above        [3]context.Context // of the caller, the batch and the client
 	subscription *subscription
 	message      *Message
 
@@ -123,8 +124,8 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 		ctx, done = context.WithDeadlineCause(ctx, d.until, ErrNoTime)
 		defer done()
 	}
-	if ctx.Err() != nil { // which does not keep a semaphore from saying yes
-		return settle, because(ctx)
+	if cause := d.over(ctx); cause != nil { // which does not keep a semaphore from saying yes
+		return settle, cause
 	}
 
 	now := time.Now()
@@ -143,7 +144,7 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 	}
 	attempt, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, ErrTimeout)
 	defer cancel()
-	x := &exchange{origin: o, through: through}
+	x := &exchange{origin: o, through: through, over: func() bool { return d.over(ctx) != nil }}
 	answer, fate, err := x.do(attempt, d.subscription, d.header(credential, ttl), d.body)
 	if fate == fateAnswered {
 		return d.answered(o, answer, credential)
@@ -158,6 +159,21 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 		return d.again(d.backoff(), d.unknown)
 	}
 	return d.notProcessed(ctx, o, x.conns.Load() > 0, err)
+}
+
+// over returns why nothing may be begun any more, or nil. The message's own context
+// is not enough: those of a batch, or of a client, are cancelled one after another,
+// and the first request to end makes room for one that has not been reached yet.
+func (d *delivery) over(own context.Context) error {
+	for _, ctx := range d.above {
+		if ctx.Err() != nil {
+			return because(ctx)
+		}
+	}
+	if own.Err() != nil {
+		return because(own)
+	}
+	return nil
 }
 
 // queue returns the context of a wait for a turn, and what to call when it is over.
@@ -263,13 +279,12 @@ func (d *delivery) pauseAfter(a *answer) time.Duration {
 // again, at once the first time if there was a connection, which had just been
 // closed or told to stop.
 func (d *delivery) notProcessed(ctx context.Context, o *origin, connected bool, err error) (time.Duration, error) {
-	if ctx.Err() == nil {
-		d.failed = err
+	if cause := d.over(ctx); cause != nil {
+		return settle, cause
 	}
+	d.failed = err
 	d.unprocessed++
 	switch {
-	case ctx.Err() != nil:
-		return settle, because(ctx)
 	case hopeless(err) || d.unprocessed > maxUnprocessed:
 		return settle, err
 	// Who waited in vain for a connection that others use has learned nothing.
@@ -318,8 +333,8 @@ func (d *delivery) backoff() time.Duration {
 // wait waits, and returns why it did not: a wait that would end after the
 // deadline or the message's life is not begun.
 func (d *delivery) wait(ctx context.Context, pause time.Duration) error {
-	if ctx.Err() != nil {
-		return because(ctx)
+	if cause := d.over(ctx); cause != nil {
+		return cause
 	}
 	if pause == 0 {
 		return nil

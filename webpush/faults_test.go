@@ -321,7 +321,7 @@ func TestDownAgain(t *testing.T) {
 func TestParcel(t *testing.T) {
 	b := make([]byte, 3)
 	for sealedAfter, want := range []bool{false, false, true, true} {
-		p := &parcel{rest: []byte("hello")}
+		p := &parcel{over: func() bool { return false }, rest: []byte("hello")}
 		read := 0
 		for range sealedAfter {
 			n, _ := p.Read(b)
@@ -336,6 +336,20 @@ func TestParcel(t *testing.T) {
 		if p.seal() != want {
 			t.Error("it changed its mind")
 		}
+	}
+}
+
+// Nor does one that waited for a stream until nothing was to be begun any more.
+func TestParcelOver(t *testing.T) {
+	over := false
+	p := &parcel{over: func() bool { return over }, rest: []byte("hello")}
+	b := make([]byte, 3)
+	if n, err := p.Read(b); n != 3 || err != nil {
+		t.Error(n, err)
+	}
+	over = true
+	if n, err := p.Read(b); n != 0 || !errors.Is(err, errSealed) || p.seal() {
+		t.Errorf("%d bytes more, %v", n, err)
 	}
 }
 
