@@ -5,6 +5,8 @@ import (
 	"iter"
 	"sync/atomic"
 	"time"
+
+	"aviso.example/internal/endwith"
 )
 
 // Result is the outcome of one notification of PushAll.
@@ -33,9 +35,10 @@ type Result struct {
 func (c *Client) PushAll(ctx context.Context, notifications iter.Seq[*Notification]) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
 		b := &batch{client: c, ready: make(chan struct{}, 1), room: make(chan struct{}, 1), fed: make(chan struct{})}
-		ctx, cancel := context.WithCancelCause(ctx)
+		caller := ctx
+		ctx, cancel := context.WithCancelCause(caller)
 		defer cancel(nil)
-		go b.feed(ctx, notifications)
+		go b.feed(endwith.Any(ctx, caller), notifications)
 		b.drain(ctx, cancel, yield)
 	}
 }
@@ -105,6 +108,7 @@ func (b *batch) feed(ctx context.Context, notifications iter.Seq[*Notification])
 		default:
 			b.current.Store(j)
 			j.state.Store(jobSubmitted)
+			j.call.Context = ctx
 			c.submit(j)
 			b.current.Store(nil)
 			// Whoever stops the batch first says so and then cancels what has

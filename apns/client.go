@@ -163,6 +163,7 @@ func (c *Client) run(ctx context.Context, j *job, deadline time.Time, err error)
 		c.finish(j, err)
 		<-j.done
 	} else {
+		j.call.Context = ctx
 		c.submit(j)
 		select {
 		case <-j.done:

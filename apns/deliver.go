@@ -126,10 +126,11 @@ func (c *Client) settle(j *job) (err error, over bool) {
 	return &UnknownError{Cause: cause}, true
 }
 
-// again hands a job to the pool once more, unless its time would be up by then.
+// again hands a job to the pool once more, unless its time would be up by then, or
+// its caller has given up and the pool has not been told yet.
 // If it returns true, the job is gone and must not be touched.
 func (c *Client) again(j *job, delay time.Duration, e RetryEvent) bool {
-	if !time.Now().Add(delay).Before(j.call.NotAfter) {
+	if !time.Now().Add(delay).Before(j.call.NotAfter) || j.call.Context.Err() != nil {
 		return false
 	}
 	if c.cfg.Hooks.OnRetry != nil && j.request == nil {
@@ -142,6 +143,9 @@ func (c *Client) again(j *job, delay time.Duration, e RetryEvent) bool {
 // notProcessed deals with a call that the peer certainly did not act upon.
 func (c *Client) notProcessed(j *job, f *h2.Failure) (error, bool) {
 	cause := translate(f.Cause)
+	if f.Cause == h2.ErrOver {
+		cause = because(j.call.Context)
+	}
 	reason := goAwayReason(f.Cause)
 	if sendable(f.Cause) && !permanent(f.Cause) {
 		delay := time.Duration(0)
@@ -168,7 +172,7 @@ func sendable(cause error) bool {
 	if _, ok := errors.AsType[*pool.WaitError](cause); ok {
 		return false // waiting has been tried
 	}
-	for _, final := range []error{pool.ErrClosed, h2.ErrTooLate, h2.ErrHeaderTooLarge} {
+	for _, final := range []error{pool.ErrClosed, h2.ErrTooLate, h2.ErrOver, h2.ErrHeaderTooLarge} {
 		if errors.Is(cause, final) {
 			return false
 		}

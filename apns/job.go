@@ -51,7 +51,7 @@ func newJob(c *Client) *job {
 // release forgets the notification, so that an idle job keeps nothing alive.
 func (j *job) release() {
 	j.n, j.unsure, j.rejected, j.err, j.uniqueID = nil, nil, nil, nil, ""
-	j.call.Body = nil
+	j.call.Body, j.call.Context = nil, nil
 	if j.request != nil {
 		j.releaseRequest()
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"aviso.example/internal/endwith"
 )
 
 // Client sends messages. It keeps few connections, closes those nobody uses, and
@@ -80,7 +82,7 @@ func (c *Client) send(ctx context.Context, s *Subscription, m *Message, caller c
 	if !batch {
 		caller = ctx
 	}
-	d := &delivery{client: c, above: [...]context.Context{caller, ctx, c.base}, message: m}
+	d := &delivery{client: c, above: endwith.Any(ctx, caller, c.base), message: m}
 	if err := d.check(s); err != nil {
 		return d.receipt, &NotSentError{d.receipt, err}
 	}

@@ -17,7 +17,7 @@ import (
 // delivery is one message on its way to one subscription.
 type delivery struct {
 	client       *Client
-	above        [3]context.Context // of the caller, the batch and the client
+	above        context.Context // ends with the caller's, the batch's and the client's
 	subscription *subscription
 	message      *Message
 
@@ -162,16 +162,12 @@ func (d *delivery) try(ctx context.Context, o *origin) (pause time.Duration, err
 }
 
 // over returns why nothing may be begun any more, or nil. The message's own context
-// is not enough: those of a batch, or of a client, are cancelled one after another,
-// and the first request to end makes room for one that has not been reached yet.
+// is not enough: see package endwith.
 func (d *delivery) over(own context.Context) error {
-	for _, ctx := range d.above {
+	for _, ctx := range [...]context.Context{d.above, own} {
 		if ctx.Err() != nil {
 			return because(ctx)
 		}
-	}
-	if own.Err() != nil {
-		return because(own)
 	}
 	return nil
 }

@@ -5,25 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"aviso.example/internal/endwith/endwithtest"
 )
-
-// ending is a context that ended a moment ago: it says so when it is asked, and the
-// contexts made of it have not been told. On a busy machine that moment is long.
-type ending struct {
-	context.Context
-	ended *atomic.Bool
-}
-
-func (c ending) Err() error {
-	if c.ended.Load() {
-		return context.Canceled
-	}
-	return c.Context.Err()
-}
 
 // Once the context that was handed in is done, nothing new is begun, whatever the
 // messages' own contexts say: neither what gets room because something ended, nor
@@ -54,10 +41,10 @@ func TestNothingBeginsAfterTheEnd(t *testing.T) {
 					c := p.client(func(c *Config) { c.MaxInFlightPerOrigin = 1 })
 					parent, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					ctx := ending{parent, new(atomic.Bool)}
+					ctx := endwithtest.New(parent)
 					p.answers(func(w http.ResponseWriter, _ *http.Request, _ int) {
 						time.Sleep(time.Second)
-						ctx.ended.Store(true)
+						ctx.End()
 						w.WriteHeader(status)
 					})
 					count := map[Outcome]int{}

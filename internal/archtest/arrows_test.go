@@ -41,7 +41,7 @@ var layers = []struct {
 	{
 		"tools and vocabulary that know nothing of the rest",
 		[]string{
-			"internal/archtest", "internal/bundle", "internal/cms", "internal/cmstest", "internal/keyindex", "internal/memnet", "internal/passsample",
+			"internal/archtest", "internal/bundle", "internal/cms", "internal/cmstest", "internal/endwith", "internal/endwith/endwithtest", "internal/keyindex", "internal/memnet", "internal/passsample",
 			"internal/passview", "internal/proto", "internal/service", "internal/suggest",
 		},
 	},

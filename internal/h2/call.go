@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -64,6 +65,10 @@ type Call struct {
 	// NotAfter, if not zero, is when the call is no longer worth sending; it
 	// does not end a call that has been written.
 	NotAfter time.Time
+	// Context, if not nil, is asked when the call's turn comes: if it is done, the
+	// call is not begun. It does not end a call that has been written. Its Err
+	// is called with the connection locked.
+	Context context.Context
 	// MaxBody is how much of the answer's body to keep; 0 means DefaultMaxBody.
 	// What is beyond is read and dropped.
 	MaxBody int
@@ -171,6 +176,8 @@ var (
 	ErrPeerClosed = errors.New("the peer closed the connection")
 	// ErrTooLate ends a call that was not sent by its NotAfter.
 	ErrTooLate = errors.New("the call was not sent in time")
+	// ErrOver ends a call whose Context was done before it was sent.
+	ErrOver = errors.New("the call was given up before it was sent")
 	// ErrHeaderTooLarge ends a call whose header section exceeds the peer's
 	// SETTINGS_MAX_HEADER_LIST_SIZE.
 	ErrHeaderTooLarge = errors.New("the header fields exceed the size the peer accepts")

@@ -143,6 +143,8 @@ func (c *Conn) start(call *Call, now int64) {
 	switch {
 	case call.deadline <= now || !call.NotAfter.IsZero() && int64(call.NotAfter.Sub(c.epoch)) <= now:
 		problem = ErrTooLate
+	case call.Context != nil && call.Context.Err() != nil:
+		problem = ErrOver
 	case c.maxList != noLimit && c.enc.sectionSize(call) > c.maxList:
 		problem = ErrHeaderTooLarge
 	}
