@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"aviso.example/apns"
+	"aviso.example/internal/endwith"
 )
 
 // PushAll sends every notification of an iterator and yields their outcomes as
@@ -26,9 +27,10 @@ import (
 func (c *Client) PushAll(ctx context.Context, notifications iter.Seq[*apns.Notification]) iter.Seq[apns.Result] {
 	return func(yield func(apns.Result) bool) {
 		b := &batch{client: c, ready: make(chan struct{}, 1), room: make(chan struct{}, 1), fed: make(chan struct{})}
-		ctx, cancel := context.WithCancelCause(ctx)
+		caller := ctx
+		ctx, cancel := context.WithCancelCause(caller)
 		defer cancel(nil)
-		go b.feed(ctx, notifications)
+		go b.feed(endwith.Any(ctx, caller), notifications)
 		b.drain(ctx, cancel, yield)
 	}
 }
@@ -77,7 +79,7 @@ func (b *batch) feed(ctx context.Context, notifications iter.Seq[*apns.Notificat
 		b.handed++
 		c.open.Add(1)
 		now := c.now()
-		problems := j.prepare(c, n, now, now.Add(c.cfg.Timeout))
+		problems := j.prepare(ctx, c, n, now, now.Add(c.cfg.Timeout))
 		over := ctx.Err() != nil
 		switch {
 		case len(problems) > 0:
@@ -169,7 +171,7 @@ func (b *batch) settle(ctx context.Context, take func(apns.Result)) {
 			r := apns.Result{Notification: j.n, Outcome: apns.OutcomeOf(j.err), Receipt: j.receipt(), Err: j.err}
 			// A job that was given up may still be in one of the loop's lists.
 			if !j.given {
-				j.n, j.err = nil, nil
+				j.n, j.ctx, j.err = nil, nil, nil
 				if j.link = freed; freed == nil {
 					last = j
 				}

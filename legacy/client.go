@@ -91,7 +91,7 @@ func (c *Client) Push(ctx context.Context, n *apns.Notification) (apns.Receipt, 
 	}
 	c.open.Add(1)
 	err := error(nil)
-	if problems := j.prepare(c, n, now, deadline); len(problems) > 0 {
+	if problems := j.prepare(ctx, c, n, now, deadline); len(problems) > 0 {
 		err = &apns.NotSentError{Cause: &apns.InvalidError{Problems: problems}}
 	} else if ctx.Err() != nil {
 		err = &apns.NotSentError{Cause: because(ctx)}
@@ -120,7 +120,7 @@ func (c *Client) Push(ctx context.Context, n *apns.Notification) (apns.Receipt, 
 		}
 	}
 	receipt, err := j.receipt(), j.err
-	j.n = nil
+	j.n, j.ctx = nil, nil
 	c.jobs.Put(j)
 	return receipt, err
 }

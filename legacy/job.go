@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"context"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ import (
 // the caller again once the outcome is known.
 type job struct {
 	n    *apns.Notification
+	ctx  context.Context // once it is done, the job is not written any more
 	wire wire
 	size int // of its frame
 	// resendUnknown is n's: the notification itself is read while encoding only.
@@ -71,8 +73,8 @@ func newJob(b *batch) *job {
 
 // prepare makes a job ready for a notification, or returns what is wrong with
 // it.
-func (j *job) prepare(c *Client, n *apns.Notification, begun, notAfter time.Time) (problems []apns.Problem) {
-	j.n, j.begun, j.notAfter = n, begun, notAfter
+func (j *job) prepare(ctx context.Context, c *Client, n *apns.Notification, begun, notAfter time.Time) (problems []apns.Problem) {
+	j.n, j.ctx, j.begun, j.notAfter = n, ctx, begun, notAfter
 	j.waiting, j.due = begun, time.Time{}
 	j.unsure, j.refused, j.err, j.slot = nil, nil, nil, false
 	j.attempts.Store(0)

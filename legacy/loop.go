@@ -250,6 +250,10 @@ func (l *loop) fill(from *job, now time.Time) *job {
 			l.end(j, unsent(j, apns.ErrNoTime))
 			continue
 		}
+		if j.ctx.Err() != nil { // and its owner has not been told yet
+			l.giveUp(j)
+			continue
+		}
 		var ok bool
 		if l.buf, ok = j.encode(l.buf, l.identifier, &l.device); !ok {
 			l.drop(j)
@@ -340,6 +344,15 @@ func (l *loop) end(j *job, err error) {
 	}
 	l.c.tell(j, err)
 	l.ended.add(j)
+}
+
+// giveUp does what the owner of a job is about to do.
+func (l *loop) giveUp(j *job) {
+	l.leave(j)
+	if err, ok := j.giveUp(because(j.ctx)); ok {
+		l.c.tell(j, err)
+		l.ended.add(j)
+	}
 }
 
 // drop lets go a job that somebody has given up.
