@@ -123,6 +123,7 @@ func (c *control) watch(ctx context.Context, kv jetstream.KeyValue, take func(ke
 			}
 			take(entry.Key(), value, entry.Revision())
 			c.taken.Add(1)
+			c.engine.leases.changed.Store(true)
 			c.engine.gates.controlled()
 		}
 		w.Stop()

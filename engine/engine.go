@@ -31,7 +31,7 @@ type Engine struct {
 	aside    jetstream.Stream
 	sweeper  *sweeper
 	damage   damage
-	leases   leases
+	leases   *leases
 	stats    stats
 	full     atomic.Bool
 	stuck    atomic.Bool           // the log takes nothing until it is opened again

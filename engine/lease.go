@@ -602,6 +602,9 @@ type leases struct {
 	mu   sync.Mutex
 	held map[leaseKey]*lease
 	some chan struct{} // has something in it when leases have begun
+	// changed says that people have decided something, on this engine or on another,
+	// that what waits here may have to end for.
+	changed atomic.Bool
 }
 
 // leaseKey is a chunk on a queue or, for a sweep, the sweep.
@@ -618,8 +621,8 @@ func (l *lease) key() leaseKey {
 	return leaseKey{queue: l.queue, seq: l.seq}
 }
 
-func newLeases() leases {
-	return leases{held: map[leaseKey]*lease{}, some: make(chan struct{}, 1)}
+func newLeases() *leases {
+	return &leases{held: map[leaseKey]*lease{}, some: make(chan struct{}, 1)}
 }
 
 // add notes a lease. If the chunk is under way already, because its lease ran out
@@ -770,22 +773,23 @@ func (e *Engine) tend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			changed := e.leases.changed.Swap(false)
 			renew := now.Sub(renewed) > e.cfg.Lease/4
 			if renew {
 				renewed = now
 			}
 			for _, l := range e.leases.all() {
-				l.tend(now, renew)
+				l.tend(now, renew, changed)
 			}
 		}
 	}
 }
 
-func (l *lease) tend(now time.Time, renew bool) {
+func (l *lease) tend(now time.Time, renew, changed bool) {
 	l.mu.Lock()
 	over := !l.nextEnd.IsZero() && !now.Before(l.nextEnd)
 	l.mu.Unlock()
-	if over {
+	if over || changed {
 		l.endWaiting(now)
 	}
 	l.mu.Lock()

@@ -137,7 +137,7 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 			options = append(options, nats.Secure(cfg.TLS))
 		}
 	}
-	if s.conn, err = nats.Connect(cfg.URLs, options...); err != nil {
+	if s.conn, err = connect(ctx, cfg.URLs, options); err != nil {
 		return nil, fmt.Errorf("engine: no connection to the log at %s: %w", hosts(cfg.URLs), discreet(cfg.URLs, err))
 	}
 	if s.JetStream, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(storeTimeout)); err != nil {
@@ -147,6 +147,22 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 		return nil, fmt.Errorf("engine: JetStream does not answer; is it enabled on the servers at %s? %w", hosts(cfg.URLs), discreet(cfg.URLs, err))
 	}
 	return s, nil
+}
+
+// connectPatience is for how long nobody may be there: the servers of a cluster can
+// just be starting, as this one is.
+const connectPatience = 10 * time.Second
+
+// connect connects to the log.
+func connect(ctx context.Context, urls string, options []nats.Option) (conn *nats.Conn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, connectPatience)
+	defer cancel()
+	for {
+		if conn, err = nats.Connect(urls, options...); !errors.Is(err, nats.ErrNoServers) || ctx.Err() != nil {
+			return conn, err
+		}
+		pause(ctx, troublePause)
+	}
 }
 
 // runningFile is in a folder while an engine uses it, and after a crash.
