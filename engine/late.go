@@ -72,7 +72,8 @@ func (l *ledger) lateOf(seq uint64) []int {
 type standing struct {
 	state   State
 	round   uint32
-	revived bool // a person has it sent again
+	revived bool   // a person has it sent again
+	life    uint32 // and the round in which it had ended
 }
 
 // take takes the next verdict, and reports whether it is late.
@@ -81,10 +82,12 @@ func (s *standing) take(v *rawVerdict) (late bool) {
 	switch {
 	case s.state.Final() && (!revives || v.round < s.round), // it has ended, or has been revived and ended again
 		s.state != 0 && !s.state.Final() && revives, // it was revived by somebody else already
-		s.revived && v.round <= s.round && !revives: // of the life before
+		s.revived && v.round <= s.life && !revives:  // of the life before
 		return true
 	}
-	s.revived = revives || s.revived
+	if revives {
+		s.revived, s.life = true, v.round
+	}
 	s.state, s.round = v.state, v.round
 	return false
 }

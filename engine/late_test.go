@@ -24,15 +24,17 @@ func TestStanding(t *testing.T) {
 		late  bool
 	}
 	for name, steps := range map[string][]step{
-		"one end":               {{Sending, 0, 0, false}, {Retrying, 0, 0, false}, {Sending, 1, 0, false}, {Accepted, 1, 0, false}},
-		"two ends":              {{Accepted, 0, 0, false}, {Rejected, 0, 0, true}, {Accepted, 0, 0, true}},
-		"a retry after the end": {{Accepted, 0, 0, false}, {Retrying, 0, 0, true}, {Accepted, 1, 0, true}},
-		"taken back":            {{Sending, 0, 0, false}, {Queued, 0, 0, false}, {Accepted, 0, 0, false}, {Queued, 0, 0, true}},
-		"sent again":            {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Accepted, 3, 0, false}, {Expired, 2, 0, true}},
-		"a stale end meanwhile": {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Rejected, 2, 0, true}, {Accepted, 3, 0, false}},
-		"sent again by two":     {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Queued, 2, Expired, true}, {Accepted, 3, 0, false}},
-		"sent again and again":  {{Expired, 0, 0, false}, {Queued, 0, Expired, false}, {Expired, 1, 0, false}, {Queued, 1, Expired, false}, {Accepted, 2, 0, false}},
-		"the beginning is gone": {{Queued, 2, Expired, false}, {Accepted, 3, 0, false}, {Accepted, 3, 0, true}},
+		"one end":                 {{Sending, 0, 0, false}, {Retrying, 0, 0, false}, {Sending, 1, 0, false}, {Accepted, 1, 0, false}},
+		"two ends":                {{Accepted, 0, 0, false}, {Rejected, 0, 0, true}, {Accepted, 0, 0, true}},
+		"a retry after the end":   {{Accepted, 0, 0, false}, {Retrying, 0, 0, true}, {Accepted, 1, 0, true}},
+		"taken back":              {{Sending, 0, 0, false}, {Queued, 0, 0, false}, {Accepted, 0, 0, false}, {Queued, 0, 0, true}},
+		"sent again":              {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Accepted, 3, 0, false}, {Expired, 2, 0, true}},
+		"a stale end meanwhile":   {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Rejected, 2, 0, true}, {Accepted, 3, 0, false}},
+		"sent again by two":       {{Expired, 2, 0, false}, {Queued, 2, Expired, false}, {Queued, 2, Expired, true}, {Accepted, 3, 0, false}},
+		"sent again and again":    {{Expired, 0, 0, false}, {Queued, 0, Expired, false}, {Expired, 1, 0, false}, {Queued, 1, Expired, false}, {Accepted, 2, 0, false}},
+		"sent again, with a mark": {{Sending, 0, 0, false}, {Rejected, 0, 0, false}, {Queued, 0, Rejected, false}, {Sending, 1, 0, false}, {Accepted, 1, 0, false}},
+		"sent again too late":     {{Rejected, 0, 0, false}, {Queued, 0, Rejected, false}, {Accepted, 1, 0, false}, {Queued, 0, Rejected, true}},
+		"the beginning is gone":   {{Queued, 2, Expired, false}, {Accepted, 3, 0, false}, {Accepted, 3, 0, true}},
 	} {
 		var s standing
 		for i, st := range steps {
