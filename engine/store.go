@@ -281,7 +281,7 @@ const (
 	// make. Servers of a cluster that are asked for the same thing by two at the
 	// same moment have been seen to answer neither, and to answer at once when they
 	// are asked again.
-	askAgainAfter = 1500 * time.Millisecond
+	askAgainAfter = 500 * time.Millisecond
 	maxAskAgain   = 6 * time.Second
 	// patience bounds it, also where the caller does not: that is how long servers
 	// may take that have just begun to agree on a leader.
