@@ -198,14 +198,24 @@ func (l *later) try(ctx context.Context, key gateKey) {
 // early moves chunks that wait for a gate before they are due, at most so many or,
 // with 0, all.
 func (l *later) early(ctx context.Context, key gateKey, most int) error {
-	subjects, err := l.subjects(ctx, fmt.Sprintf("%s%s.%s.%s.>", subjectLater, key.app, key.environment, forGate))
+	moved := 0
+	return l.each(ctx, fmt.Sprintf("%s%s.%s.%s.>", subjectLater, key.app, key.environment, forGate), func(seq uint64, c *chunk) (bool, error) {
+		if err := l.engine.giveTo(ctx, c); err != nil {
+			return false, err
+		}
+		moved++
+		return moved != most, l.remove(ctx, seq)
+	})
+}
+
+// each looks at the chunks that a filter of subjects selects, until look has seen
+// enough.
+func (l *later) each(ctx context.Context, filter string, look func(seq uint64, c *chunk) (more bool, err error)) error {
+	subjects, err := l.subjects(ctx, filter)
 	if err != nil {
 		return err
 	}
-	for i, subject := range subjects {
-		if most > 0 && i == most {
-			break
-		}
+	for _, subject := range subjects {
 		msg, c, err := l.at(ctx, subject)
 		if err != nil {
 			return err
@@ -213,10 +223,7 @@ func (l *later) early(ctx context.Context, key gateKey, most int) error {
 		if c == nil {
 			continue
 		}
-		if err := l.engine.giveTo(ctx, c); err != nil {
-			return err
-		}
-		if err := l.remove(ctx, msg.Sequence); err != nil {
+		if more, err := look(msg.Sequence, c); err != nil || !more {
 			return err
 		}
 	}

@@ -330,23 +330,14 @@ func (e *Engine) eachWaiting(ctx context.Context, id MessageID, each func(Place)
 			return n >= first && int(n-first) < id.Count
 		}), err
 	}
-	subjects, err := e.later.subjects(ctx, laterOf(unit, "*"))
-	if err != nil {
+	if err := e.later.each(ctx, laterOf(unit, "*"), func(seq uint64, c *chunk) (bool, error) {
+		ok, err := has(c)
+		if ok {
+			each(Place{Stage: InTime, At: seq})
+		}
+		return true, err
+	}); err != nil {
 		return err
-	}
-	for _, subject := range subjects {
-		msg, c, err := e.later.at(ctx, subject)
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			continue
-		}
-		if ok, err := has(c); err != nil {
-			return err
-		} else if ok {
-			each(Place{Stage: InTime, At: msg.Sequence})
-		}
 	}
 	for _, q := range e.allQueues() {
 		if !q.batch.IsZero() {

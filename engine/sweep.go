@@ -337,27 +337,14 @@ func (e *Engine) sweepUnit(ctx context.Context, unit apns.ID) error {
 	if !e.store.embedded() {
 		pause(ctx, heardAfter)
 	}
-	subjects, err := e.later.subjects(ctx, laterOf(unit, "*"))
-	if err != nil {
-		return err
-	}
-	for _, subject := range subjects {
-		msg, c, err := e.later.at(ctx, subject)
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			continue
-		}
+	if err := e.later.each(ctx, laterOf(unit, "*"), func(seq uint64, c *chunk) (bool, error) {
 		_, rest, err := e.sweepChunk(ctx, nil, 0, c)
-		if err != nil {
-			return err
+		if err == nil && rest == 0 {
+			err = e.later.remove(ctx, seq)
 		}
-		if rest == 0 {
-			if err := e.later.remove(ctx, msg.Sequence); err != nil {
-				return err
-			}
-		}
+		return true, err
+	}); err != nil {
+		return err
 	}
 	for _, q := range e.allQueues() {
 		if !q.batch.IsZero() && q.batch != BatchID(unit) {
