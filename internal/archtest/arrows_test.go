@@ -41,7 +41,7 @@ var layers = []struct {
 	{
 		"tools and vocabulary that know nothing of the rest",
 		[]string{
-			"internal/archtest", "internal/bundle", "internal/cms", "internal/cmstest", "internal/endwith", "internal/endwith/endwithtest", "internal/keyindex", "internal/memnet", "internal/passsample",
+			"internal/archtest", "internal/await", "internal/bundle", "internal/cms", "internal/cmstest", "internal/endwith", "internal/endwith/endwithtest", "internal/keyindex", "internal/memnet", "internal/passsample",
 			"internal/passview", "internal/proto", "internal/service", "internal/suggest",
 		},
 	},
@@ -120,7 +120,7 @@ var soleImporters = []struct {
 	{"golang.org/x/image", []string{"internal/passview", "internal/passsample"}, "as the barcodes, and for the placeholder images of a sample"},
 	{"flag", nil, "package flag registers globals; commands use cobra"},
 	{"log", nil, "log/slog is used throughout"},
-	{"testing", []string{"apnstest", "internal/memnet", "wallet/webservice/storetest"}, "it belongs in tests and in what helps them"},
+	{"testing", []string{"apnstest", "internal/await", "internal/memnet", "wallet/webservice/storetest"}, "it belongs in tests and in what helps them"},
 	{module + "/apnstest", nil, "it is for tests, which are not looked at here"},
 	{module + "/wallet/webservice/storetest", nil, "as apnstest"},
 	{module + "/internal/exampleapns", nil, "it is for examples, which are tests"},

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"aviso.example/internal/await"
 	"aviso.example/legacy/gateway"
 	"aviso.example/sim"
 )
@@ -16,6 +17,7 @@ import (
 // TestResetAnywhere: a connection that is reset, or ends, after any number of bytes
 // leaves whole notifications behind, once each, and nothing else.
 func TestResetAnywhere(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	var stream []byte
 	var ends []int
@@ -46,7 +48,9 @@ func TestResetAnywhere(t *testing.T) {
 		conn.NetConn().Close()
 	}
 	h.accepted(want)
-	time.Sleep(20 * time.Millisecond)
+	if err := h.shutdown(time.Minute); err != nil { // whatever else was read is judged
+		t.Fatal(err)
+	}
 	if s := h.gateway.Stats(); s.Accepted != int64(want) || s.Frames != int64(want) || s.Rejected != 0 {
 		t.Errorf("%+v, want %d", s, want)
 	}
@@ -56,24 +60,24 @@ func TestResetAnywhere(t *testing.T) {
 // breaks. A careful one then sends everything again; what followed the rejected
 // notification is recognised.
 func TestErrorPacketLost(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
-	h.foreign(100, func(i int) bool { return i == 10 })
+	bad := func(i int) bool { return i == 10 }
+	h.foreign(100, bad)
 	conn := h.dial(programIdentity())
 	for i := range 100 {
 		conn.Write(newMessage(i).bytes(uint32(i)))
 	}
 	h.accepted(10)
-	for end := time.Now().Add(5 * time.Second); h.gateway.Stats().Packets == 0 && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "an error packet", func() bool { return h.gateway.Stats().Packets > 0 })
 	conn.NetConn().(*net.TCPConn).SetLinger(0)
 	conn.NetConn().Close()
 
-	p := h.program(memory, 0)
+	p := h.program(memory, 0, bad)
 	for i := 11; i < 100; i++ {
 		p.line = append(p.line, newMessage(i))
 	}
-	p.run(200 * time.Millisecond)
+	p.run()
 	for device, pushes := range h.accepted(99) {
 		if len(pushes) != 1 {
 			t.Errorf("%s was accepted %d times", device, len(pushes))
@@ -84,14 +88,16 @@ func TestErrorPacketLost(t *testing.T) {
 // TestSameThingTwice: two notifications with the same content are two, also while
 // the gateway remembers what it sent.
 func TestSameThingTwice(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
-	h.foreign(10, func(i int) bool { return i == 3 })
-	p := h.program(memory, 3)
+	bad := func(i int) bool { return i == 3 }
+	h.foreign(10, bad)
+	p := h.program(memory, 3, bad)
 	p.line = append(p.line, newMessage(3))
 	for range 5 {
 		p.line = append(p.line, newMessage(4))
 	}
-	p.run(200 * time.Millisecond)
+	p.run()
 	if n := len(h.accepted(8)[newMessage(4).device()]); n != 5 {
 		t.Errorf("it was accepted %d times, want 5", n)
 	}
@@ -111,28 +117,30 @@ func TestIdentifiersWrap(t *testing.T) {
 }
 
 // TestBackPressure: while APNs does not answer, no more is read than the window,
-// and the program is held up by TCP.
+// and the program is held up by the network.
 func TestBackPressure(t *testing.T) {
-	h := open(t, func(c *gateway.Config) { c.Window = 50 })
-	if _, err := h.apns.Server.AddFault(sim.Fault{Kind: sim.FaultDelay, Delay: time.Second, For: time.Second}); err != nil {
-		t.Fatal(err)
-	}
-	conn := h.dial(programIdentity())
-	conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
-	written := 0
-	for ; written < 1_000_000; written++ {
-		if _, err := conn.Write(newMessage(written).bytes(uint32(written))); err != nil {
-			break
+	virtually(t, func(c *gateway.Config) { c.Window = 50 }, func(t *testing.T, h *virtual) {
+		h.fault(sim.Fault{Kind: sim.FaultDelay, Delay: 10 * time.Second, For: time.Second})
+		conn := h.dial()
+		conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		written := 0
+		for ; written < 1_000_000; written++ {
+			if _, err := conn.Write(newMessage(written).bytes(uint32(written))); err != nil {
+				break
+			}
 		}
-	}
-	if n := h.gateway.Stats().Frames; n != 50 {
-		t.Errorf("%d were read, want 50", n)
-	}
-	if written > 20_000 {
-		t.Errorf("%d could be written", written)
-	}
-	conn.NetConn().Close()
-	h.accepted(50)
+		if n := h.gateway.Stats().Frames; n != 50 {
+			t.Errorf("%d were read, want 50", n)
+		}
+		if written > 10_000 {
+			t.Errorf("%d could be written", written)
+		}
+		conn.NetConn().Close()
+		time.Sleep(10 * time.Second)
+		if n := h.inbox(); n < 50 {
+			t.Errorf("APNs accepted %d", n)
+		}
+	})
 }
 
 // TestIdleConnections: thousands of them are fine.

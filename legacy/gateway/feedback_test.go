@@ -6,12 +6,14 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"aviso.example/internal/await"
 	"aviso.example/legacy"
 	"aviso.example/legacy/gateway"
 	"aviso.example/sim"
@@ -65,17 +67,30 @@ func (h *house) wantList(i *identity, first, count int) {
 	}
 }
 
-// emptied waits until a list was emptied for the n-th time.
-func (h *house) emptied(n int) {
+// cutList reads so many bytes of a list and resets the connection.
+func (h *house) cutList(bytes int) {
 	h.t.Helper()
-	for end := time.Now().Add(10 * time.Second); strings.Count(h.log.String(), `msg="the feedback list was read"`) < n; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			h.t.Fatalf("a list was not emptied for the %d. time", n)
-		}
+	raw := must(net.Dial("tcp", h.feedback))
+	defer raw.Close()
+	raw.(*net.TCPConn).SetReadBuffer(4096)
+	raw.(*net.TCPConn).SetLinger(0)
+	cfg := programIdentity().clientTLS()
+	cfg.ServerName = "localhost"
+	if _, err := io.ReadFull(tls.Client(raw, cfg), make([]byte, bytes)); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
+// emptied waits until a list was emptied for the n-th time.
+func (h *house) emptied(n int) {
+	h.t.Helper()
+	await.Until(h.t, fmt.Sprintf("a list to be emptied for the %d. time", n), func() bool {
+		return strings.Count(h.log.String(), `msg="the feedback list was read"`) >= n
+	})
+}
+
 func TestFeedback(t *testing.T) {
+	t.Parallel()
 	const count = 2500 // more than a page
 	other := newIdentity("com.example.other")
 	h := open(t, func(c *gateway.Config) {
@@ -92,17 +107,7 @@ func TestFeedback(t *testing.T) {
 	// Who hangs up in the middle has not read it. The socket is small, so that the
 	// list does not fit into it.
 	h.unregister(programIdentity(), 0, count)
-	dialer := &net.Dialer{}
-	raw := must(dialer.Dial("tcp", h.feedback))
-	raw.(*net.TCPConn).SetReadBuffer(4096)
-	cfg := programIdentity().clientTLS()
-	cfg.ServerName = "localhost"
-	conn := tls.Client(raw, cfg)
-	if _, err := io.ReadFull(conn, make([]byte, 380)); err != nil {
-		t.Fatal(err)
-	}
-	raw.(*net.TCPConn).SetLinger(0)
-	raw.Close()
+	h.cutList(380)
 	h.wantList(programIdentity(), 0, count)
 
 	// It is there after a restart, and what is found again counts with its new time.
@@ -118,6 +123,7 @@ func TestFeedback(t *testing.T) {
 
 // TestFeedbackFileInUse: two gateways would each tell half.
 func TestFeedbackFileInUse(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	if _, err := gateway.New(h.config); err == nil {
 		t.Error("two gateways share a feedback file")
@@ -185,6 +191,7 @@ func TestOldTLS(t *testing.T) {
 // TestSetCertificate: connections that begin later see the new one; those that are
 // there go on.
 func TestSetCertificate(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	before := h.dial(programIdentity())
 	renewed := newIdentity("")
@@ -214,6 +221,7 @@ func TestSetCertificate(t *testing.T) {
 // TestSetProviders: what is gone is told so; the others go on, and what they send
 // goes the new way.
 func TestSetProviders(t *testing.T) {
+	t.Parallel()
 	other := newIdentity("com.example.other")
 	h := open(t, func(c *gateway.Config) {
 		second := c.Providers[0]

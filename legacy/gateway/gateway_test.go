@@ -48,9 +48,9 @@ func TestEveryGoodOnceEveryBadReported(t *testing.T) {
 			t.Parallel()
 			h := open(t, nil)
 			h.foreign(messages, c.bad)
-			p := h.program(memory, messages)
-			p.run(300 * time.Millisecond)
-			p.checkOnce(t, messages, c.bad, 8)
+			p := h.program(memory, messages, c.bad)
+			p.run()
+			p.checkOnce(t, messages, 8)
 			if p.lost > 0 {
 				t.Errorf("%d error packets named a notification that the program had forgotten", p.lost)
 			}
@@ -140,6 +140,7 @@ func (h *house) devices() {
 }
 
 func TestStatuses(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	h.devices()
 	throttled := strings.Repeat("\xdd", 32)
@@ -213,6 +214,7 @@ func padded(size int) string {
 
 // TestWhatAPNsGets: what the binary protocol never said is filled in.
 func TestWhatAPNsGets(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	later := uint32(time.Now().Add(time.Hour).Unix())
 	number := func(n int64) *int64 { return &n }

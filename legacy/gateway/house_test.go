@@ -12,6 +12,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -26,6 +27,7 @@ import (
 	"aviso.example/apns"
 	"aviso.example/apnstest"
 	"aviso.example/auth"
+	"aviso.example/internal/await"
 	"aviso.example/legacy/gateway"
 	"aviso.example/sim"
 )
@@ -158,12 +160,12 @@ func (h *house) shutdown(within time.Duration) error {
 // dial connects as a program with a certificate does.
 func (h *house) dial(i *identity) *tls.Conn {
 	h.t.Helper()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", h.address, i.clientTLS())
+	conn, err := tls.Dial("tcp", h.address, i.clientTLS())
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(await.Deadline(h.t))
 	return conn
 }
 
@@ -177,19 +179,16 @@ func (i *identity) clientTLS() *tls.Config {
 // device token.
 func (h *house) accepted(want int) map[string][]sim.Push {
 	h.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		found, n := map[string][]sim.Push{}, 0
-		for _, p := range h.apns.Pushes(sim.Filter{Outcome: sim.Accepted}) {
-			found[p.DeviceToken] = append(found[p.DeviceToken], p)
-			n++
-		}
-		if n >= want {
-			return found
-		}
-		if time.Now().After(end) {
-			h.t.Fatalf("APNs accepted %d, want %d", n, want)
-		}
+	var pushes []sim.Push
+	await.Until(h.t, fmt.Sprintf("APNs accepting %d", want), func() bool {
+		pushes = h.apns.Pushes(sim.Filter{Outcome: sim.Accepted})
+		return len(pushes) >= want
+	})
+	found := map[string][]sim.Push{}
+	for _, p := range pushes {
+		found[p.DeviceToken] = append(found[p.DeviceToken], p)
 	}
+	return found
 }
 
 // readPacket reads until the gateway ends the connection, and returns what it

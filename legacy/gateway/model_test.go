@@ -249,6 +249,7 @@ var modelOther = sync.OnceValue(func() *identity { return newIdentity("com.examp
 // was sent; what a program sends again as the protocol says is accepted once each;
 // nothing is accepted more often than it was written; and no credit is lost.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	modelOther()
 	rapid.Check(t, func(rt *rapid.T) {
 		// Everything is drawn before: rapid may end a run where it draws.

@@ -7,9 +7,6 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
-
-	"aviso.example/legacy/gateway"
 )
 
 // program is an old provider, written from the protocol description and not from
@@ -18,7 +15,8 @@ import (
 // again, behind what is still in line, as npm's apn does.
 type program struct {
 	house  *house
-	memory int // how many notifications it remembers
+	memory int            // how many notifications it remembers
+	bad    func(int) bool // those that APNs does not take, by number
 
 	line     []message
 	failed   map[int]byte // by message number: status
@@ -54,16 +52,15 @@ func newMessage(number int) message {
 
 func (m message) device() string { return fmt.Sprintf("%x", m.deviceToken) }
 
-// run sends everything, and ends when the gateway has been silent for a while
-// after the last.
-func (p *program) run(silence time.Duration) {
+// run sends everything, and ends when all of it is judged.
+func (p *program) run() {
 	p.failed = map[int]byte{}
-	for p.connection(silence) {
+	for p.connection() {
 	}
 }
 
 // connection is one connection; it says whether there has to be another.
-func (p *program) connection(silence time.Duration) (more bool) {
+func (p *program) connection() (more bool) {
 	conn, err := tls.Dial("tcp", p.house.address, programIdentity().clientTLS())
 	if err != nil {
 		p.house.t.Error(err)
@@ -74,7 +71,7 @@ func (p *program) connection(silence time.Duration) (more bool) {
 	conn.NetConn().(*net.TCPConn).SetNoDelay(false)
 	p.dials++
 	var kept []message // those from first on
-	first, ended := uint32(0), make(chan []byte, 1)
+	first, ended, owed := uint32(0), make(chan []byte, 1), false
 	go func() {
 		b := make([]byte, 6)
 		n, _ := io.ReadFull(conn, b)
@@ -93,31 +90,19 @@ func (p *program) connection(silence time.Duration) (more bool) {
 					kept, first = kept[1:], first+1
 				}
 				p.written++
+				owed = owed || p.bad(m.number)
 				conn.Write(m.bytes(id)) // what goes wrong shows on the other side
 				continue
 			}
-			if packet = p.wait(ended, silence); packet == nil {
-				return false
+			// The last word is a packet, if one is owed. Otherwise old programs
+			// wait for as long as they have patience; what tells this one that
+			// nothing will come is the end of the connection.
+			if !owed {
+				conn.CloseWrite()
 			}
+			packet = <-ended
 		}
 		return p.react(packet, kept, first)
-	}
-}
-
-// wait waits for the last word, or until nothing has moved for a while: on a busy
-// machine the gateway may be at it for longer than old programs have patience.
-func (p *program) wait(ended chan []byte, silence time.Duration) []byte {
-	for before := (gateway.Stats{}); ; {
-		select {
-		case packet := <-ended:
-			return packet
-		case <-time.After(silence):
-		}
-		now := p.house.gateway.Stats()
-		if now == before {
-			return nil
-		}
-		before = now
 	}
 }
 
@@ -142,8 +127,8 @@ func (p *program) react(packet []byte, kept []message, first uint32) bool {
 	return len(p.line) > 0
 }
 
-func (h *house) program(memory, messages int) *program {
-	p := &program{house: h, memory: memory}
+func (h *house) program(memory, messages int, bad func(int) bool) *program {
+	p := &program{house: h, memory: memory, bad: bad}
 	for i := range messages {
 		p.line = append(p.line, newMessage(i))
 	}
@@ -152,13 +137,13 @@ func (h *house) program(memory, messages int) *program {
 
 // checkOnce checks that every good message was accepted exactly once, and every
 // bad one reported.
-func (p *program) checkOnce(t testing.TB, messages int, bad func(int) bool, status byte) {
+func (p *program) checkOnce(t testing.TB, messages int, status byte) {
 	t.Helper()
 	t.Logf("%d messages, %d written on %d connections, %d ahead at most; %d packets named something forgotten, %d connections ended without one; gateway: %+v",
 		messages, p.written, p.dials, p.ahead, p.lost, p.unknown, p.house.gateway.Stats())
 	good := 0
 	for i := range messages {
-		if !bad(i) {
+		if !p.bad(i) {
 			good++
 		}
 	}
@@ -168,9 +153,9 @@ func (p *program) checkOnce(t testing.TB, messages int, bad func(int) bool, stat
 		times := len(accepted[newMessage(i).device()])
 		reported, failed := p.failed[i]
 		switch {
-		case bad(i) && (times > 0 || !failed || reported != status):
+		case p.bad(i) && (times > 0 || !failed || reported != status):
 			t.Errorf("bad message %d was accepted %d times and reported as %d (%v)", i, times, reported, failed)
-		case bad(i):
+		case p.bad(i):
 		case failed:
 			t.Errorf("good message %d was reported as %d", i, reported)
 		case times == 0:

@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"aviso.example/internal/await"
 	"aviso.example/sim"
 )
 
@@ -87,6 +88,7 @@ func tell(t *rapid.T, dial func(addr string) *tls.Conn, gateway string, list []s
 // each notification, and the same dead device tokens; and each of the others is
 // accepted once.
 func TestSameStory(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil, func(c *sim.Config) {
 		// What is guessed differently, and what today's interface allows more of.
 		c.Binary.MaxPayload = 4096
@@ -95,7 +97,7 @@ func TestSameStory(t *testing.T) {
 	direct := h.apns.StartBinary(t)
 	since := time.Unix(1_700_000_000, 0)
 	names := slices.Sorted(maps.Keys(kinds))
-	base := 0
+	base, lists := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		list := rapid.SliceOfN(rapid.OneOf(rapid.Just("good, command 1"), rapid.SampledFrom(names)), 1, 60).Draw(rt, "notifications")
 		perWrite := rapid.SampledFrom([]int{1, 7, 1000}).Draw(rt, "in one write")
@@ -108,7 +110,7 @@ func TestSameStory(t *testing.T) {
 				gone++
 			}
 		}
-		tellStory := func(dial func(string) *tls.Conn, gateway, feedback string, p sim.Protocol) told {
+		tellStory := func(dial func(string) *tls.Conn, gateway string, feedback func() []byte, p sim.Protocol) told {
 			h.apns.Clear()
 			h.apns.Devices().Clear()
 			for i := range list {
@@ -126,17 +128,14 @@ func TestSameStory(t *testing.T) {
 				story.accepted[push.DeviceToken+" "+string(push.Payload)]++
 			}
 			// The gateway lists them a moment after the connection has ended.
-			for end := time.Now().Add(5 * time.Second); len(story.dead) < gone && time.Now().Before(end); {
-				conn := dial(feedback)
-				tuples, err := io.ReadAll(conn)
-				conn.Close()
-				if err != nil {
-					rt.Fatal(err)
+			await.Until(t, fmt.Sprintf("%d dead device tokens", gone), func() bool {
+				if len(story.dead) < gone {
+					for tuples := feedback(); len(tuples) >= 38; tuples = tuples[38:] {
+						story.dead = append(story.dead, hex.EncodeToString(tuples[:38]))
+					}
 				}
-				for ; len(tuples) >= 38; tuples = tuples[38:] {
-					story.dead = append(story.dead, hex.EncodeToString(tuples[:38]))
-				}
-			}
+				return len(story.dead) >= gone
+			})
 			slices.Sort(story.dead)
 			return story
 		}
@@ -148,12 +147,27 @@ func TestSameStory(t *testing.T) {
 				if err != nil {
 					rt.Fatal(err)
 				}
-				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				conn.SetDeadline(await.Deadline(t))
 				return conn
 			}
 		}
-		a := tellStory(with(own), direct.Gateway, direct.Feedback, sim.ProtocolBinary)
-		b := tellStory(with(roots), h.address, h.feedback, sim.ProtocolHTTP2)
+		read := func(conn *tls.Conn) []byte {
+			defer conn.Close()
+			tuples, err := io.ReadAll(conn)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			return tuples
+		}
+		a := tellStory(with(own), direct.Gateway, func() []byte { return read(with(own)(direct.Feedback)) }, sim.ProtocolBinary)
+		b := tellStory(with(roots), h.address, func() []byte {
+			tuples := read(with(roots)(h.feedback))
+			// What it tells leaves the list when the reader has hung up. Whoever
+			// asks before that, in this story or the next, is told again.
+			lists++
+			h.emptied(lists)
+			return tuples
+		}, sim.ProtocolHTTP2)
 		if !maps.Equal(a.failed, b.failed) {
 			rt.Errorf("failed: %v directly, %v through the gateway", a.failed, b.failed)
 		}

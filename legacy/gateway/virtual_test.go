@@ -184,6 +184,7 @@ func TestHoldEnds(t *testing.T) {
 
 // TestExpiredWhileHeld: APNs would have dropped it, and so does the gateway.
 func TestExpiredWhileHeld(t *testing.T) {
+	t.Parallel()
 	virtually(t, nil, func(t *testing.T, h *virtual) {
 		h.fault(sim.Fault{Kind: sim.FaultAnswer, Status: 503, Reason: "ServiceUnavailable", For: 5 * time.Minute})
 		conn := h.dial()
