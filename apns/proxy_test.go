@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"aviso.example/apns"
 	"aviso.example/apnstest"
@@ -31,13 +30,14 @@ func relay(a, b net.Conn) {
 // A CONNECT proxy over net/http, with a password.
 func TestHTTPProxy(t *testing.T) {
 	server := apnstest.Start(t)
-	var tunnels atomic.Int32
+	var tunnels, refused atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect || r.Host != server.Addr {
 			http.Error(w, "only CONNECT to the simulator", http.StatusForbidden)
 			return
 		}
 		if r.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte("user:pa:ss")) {
+			refused.Add(1)
 			w.WriteHeader(http.StatusProxyAuthRequired)
 			return
 		}
@@ -70,13 +70,12 @@ func TestHTTPProxy(t *testing.T) {
 		t.Fatalf("%v, %d tunnels", err, tunnels.Load())
 	}
 	client = newClient(t, server, via(nil))
-	begin := time.Now()
 	_, err := client.Push(t.Context(), note(server))
 	if c, ok := errors.AsType[*apns.ConnectError](err); !ok || c.Stage != "proxy" || !strings.Contains(err.Error(), "password") {
 		t.Errorf("without a password: %v", err)
 	}
-	if strings.Contains(fmt.Sprint(err), "pa:ss") || time.Since(begin) > 5*time.Second {
-		t.Errorf("after %v: %v", time.Since(begin), err)
+	if strings.Contains(fmt.Sprint(err), "pa:ss") || refused.Load() != 1 { // nobody waits for a proxy to change its mind
+		t.Errorf("after %d attempts: %v", refused.Load(), err)
 	}
 }
 

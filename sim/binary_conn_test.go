@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"aviso.example/apnstest"
+	"aviso.example/internal/await"
 	"aviso.example/sim"
 )
 
@@ -293,11 +294,7 @@ func TestBinaryIdleMemory(t *testing.T) {
 		olds[i] = dialOld(t, apple, b, b.Gateway)
 		olds[i].send(good(1))
 	}
-	for deadline := time.Now().Add(10 * time.Second); apple.Stats().Binary.Accepted < count; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%+v", apple.Stats().Binary)
-		}
-	}
+	await.Until(t, "all connections to be used", func() bool { return apple.Stats().Binary.Accepted >= count })
 	each := (memory() - before) / count
 	t.Logf("%d bytes for each connection, both ends", each)
 	if each > 64<<10 {

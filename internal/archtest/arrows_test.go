@@ -41,8 +41,9 @@ var layers = []struct {
 	{
 		"tools and vocabulary that know nothing of the rest",
 		[]string{
-			"internal/archtest", "internal/await", "internal/bundle", "internal/cms", "internal/cmstest", "internal/endwith", "internal/endwith/endwithtest", "internal/keyindex", "internal/memnet", "internal/passsample",
-			"internal/passview", "internal/proto", "internal/service", "internal/suggest",
+			"internal/archtest", "internal/await", "internal/bundle", "internal/cms", "internal/cmstest", "internal/cputime", "internal/endwith",
+			"internal/endwith/endwithtest", "internal/keyindex", "internal/memnet", "internal/passsample", "internal/passview", "internal/proto",
+			"internal/service", "internal/suggest",
 		},
 	},
 }
@@ -125,6 +126,9 @@ var soleImporters = []struct {
 	{module + "/wallet/webservice/storetest", nil, "as apnstest"},
 	{module + "/internal/exampleapns", nil, "it is for examples, which are tests"},
 	{module + "/internal/memnet", []string{"apnstest"}, "a network inside the process is for tests"},
+	{module + "/internal/await", nil, "it waits in tests"},
+	{module + "/internal/cputime", nil, "it bounds work in tests; a program that has to know its processor time asks for its own reasons"},
+	{module + "/internal/endwith/endwithtest", nil, "it holds a moment still for tests"},
 }
 
 // linkedBy bounds what a program gets that imports one of ours.

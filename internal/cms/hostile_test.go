@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"aviso.example/internal/cmstest"
+	"aviso.example/internal/cputime"
 )
 
 func TestTruncated(t *testing.T) {
@@ -78,11 +79,11 @@ func TestHostileShapes(t *testing.T) {
 		"enveloped data":  der(tagSequence, id("1.2.840.113549.1.7.3"), der(tagContext0, der(tagSequence))),
 		"no signers":      der(tagSequence, id(oidSignedData), der(tagContext0, der(tagSequence, []byte{2, 1, 1}, der(tagSet), der(tagSequence, id(oidData)), der(tagSet)))),
 	} {
-		start := time.Now()
+		before := cputime.Used()
 		if _, err := Verify(input, nil); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := cputime.Used() - before; took > time.Second {
 			t.Errorf("%s took %v", name, took)
 		}
 	}
