@@ -319,8 +319,8 @@ func TestPacketBeforeReset(t *testing.T) {
 			}
 		}
 	})
-	client := newClient(t, p, func(c *legacy.Config) { c.SettleTime = 2 * time.Second })
-	const count = 5000
+	client := newClient(t, p, func(c *legacy.Config) { c.SettleTime = time.Hour })
+	const count = 5000 // the last one is refused, so nothing has to settle
 	for i, r := range pushAll(t.Context(), client, 0, count) {
 		if (i%100 == 99) != (r.Outcome == apns.Rejected) || r.Outcome != apns.Accepted && r.Outcome != apns.Rejected {
 			t.Errorf("%d: %v", i, r.Err)

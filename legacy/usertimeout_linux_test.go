@@ -13,7 +13,11 @@ import (
 // On Linux the kernel ends a connection whose peer acknowledges nothing, before
 // anything settles that was written to it.
 func TestUnacknowledged(t *testing.T) {
-	p := newSocketPeer(t, discard)
+	came := make(chan bool)
+	p := newSocketPeer(t, func(c *peerConn) {
+		came <- c.read(1)
+		c.readAll()
+	})
 	var conn *net.TCPConn
 	client := newClient(t, p, func(c *legacy.Config) {
 		c.SettleTime = 2 * time.Second
@@ -25,8 +29,11 @@ func TestUnacknowledged(t *testing.T) {
 			return made, err
 		}
 	})
-	if _, err := client.Push(t.Context(), numbered(1)); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go client.Push(ctx, numbered(1))
+	if !<-came {
+		t.Fatal("nothing came")
 	}
 	raw, err := conn.SyscallConn()
 	if err != nil {

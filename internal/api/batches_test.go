@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"aviso.example/engine"
+	"aviso.example/internal/await"
 	"aviso.example/sim"
 )
 
@@ -301,11 +302,7 @@ func TestSlowBatch(t *testing.T) {
 			write(lines(defaults, sent, sent+n))
 			sent += n
 			// The body has not ended, and nothing more comes until all of this is there.
-			for end := time.Now().Add(20 * time.Second); int(r.apple.Stats().Accepted-before) < sent; time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("APNs has %d of %d", r.apple.Stats().Accepted-before, sent)
-				}
-			}
+			await.Until(t, fmt.Sprintf("%d at APNs", sent), func() bool { return int(r.apple.Stats().Accepted-before) >= sent })
 		}
 		finish()
 		var receipt BatchReceipt

@@ -21,6 +21,7 @@ import (
 	"aviso.example/apnstest"
 	"aviso.example/auth"
 	"aviso.example/engine"
+	"aviso.example/internal/await"
 )
 
 func TestMain(m *testing.M) {
@@ -228,16 +229,13 @@ func (r *rig) post(body string) MessageReceipt {
 // wait asks for something until it is as it should be.
 func wait[T any](r *rig, path string, ready func(*T) bool) T {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		var v T
+	var v T
+	await.Until(r.t, path+" to be as it should", func() bool {
+		v = *new(T)
 		r.get(path, &v)
-		if ready(&v) {
-			return v
-		}
-		if time.Now().After(end) {
-			r.t.Fatalf("%s is still %+v", path, v)
-		}
-	}
+		return ready(&v)
+	})
+	return v
 }
 
 func (r *rig) waitMessage(id string) Message {

@@ -16,6 +16,7 @@ import (
 	"aviso.example/apns"
 	"aviso.example/engine"
 	"aviso.example/internal/api"
+	"aviso.example/internal/await"
 )
 
 // Flags are defaults for a batch, the file's own are stronger, and what excludes
@@ -105,17 +106,13 @@ func TestPushBatchInterrupted(t *testing.T) {
 		fmt.Fprintf(input, "{\"to\":%q}\n", deviceOfLine(n+1))
 	}
 	fmt.Fprintf(input, "{\"to\":\"cut of")
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); ; <-tick.C { // until the server has begun to read it
+	await.Until(t, "the server to begin reading it", func() bool {
 		list, err := s.engine.Batches(t.Context(), "", engine.BatchID{}, 1)
-		if err != nil || time.Now().After(end) {
-			t.Fatal(err, "nothing came")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if len(list) > 0 {
-			break
-		}
-	}
+		return len(list) > 0
+	})
 	interrupt()
 	running.Wait()
 	input.Close()
@@ -130,18 +127,16 @@ func TestPushBatchInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for ; ; <-tick.C {
+	await.Until(t, "the batch to be done", func() bool {
 		b, err := s.engine.Batch(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.Done {
-			if b.Counts.Accepted != receipt.Accepted || b.Broken != "" {
-				t.Errorf("%+v", b)
-			}
-			break
+		if b.Done && (b.Counts.Accepted != receipt.Accepted || b.Broken != "") {
+			t.Errorf("%+v", b)
 		}
-	}
+		return b.Done
+	})
 }
 
 // Many device tokens: the ids that the answer leaves out are known all the same.

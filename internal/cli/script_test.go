@@ -236,7 +236,7 @@ func apiCommand(ts *testscript.TestScript, _ bool, args []string) {
 	req, err := http.NewRequest(args[1], ts.Getenv(args[0]+"_api")+args[2], strings.NewReader(body))
 	ts.Check(err)
 	req.Header.Set("Content-Type", "application/json")
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	ts.Check(err)
 	defer res.Body.Close()

@@ -20,6 +20,7 @@ import (
 	"aviso.example/apnstest"
 	"aviso.example/auth"
 	"aviso.example/engine"
+	"aviso.example/internal/await"
 	"aviso.example/sim"
 )
 
@@ -45,7 +46,7 @@ func (l *logWatch) Write(p []byte) (int, error) {
 // wait waits for a text and forgets everything up to the end of its line.
 func (l *logWatch) wait(t *testing.T, text string) string {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(time.Until(await.Deadline(t)))
 	for {
 		l.mu.Lock()
 		all := l.text.String()
@@ -225,17 +226,13 @@ func waitForKey(t *testing.T, apple *rig, keyID string) {
 // accepted.
 func waitAccepted(t *testing.T, e *engine.Engine, id engine.MessageID) {
 	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
+	await.Until(t, id.String()+" to be done", func() bool {
 		s, err := e.Message(t.Context(), id)
-		switch {
-		case err == nil && s.Done && s.States[engine.Accepted] == s.Accepted && s.Accepted > 0:
-			return
-		case err != nil || s.Done || time.Now().After(end):
+		if err != nil || s.Done && (s.States[engine.Accepted] != s.Accepted || s.Accepted == 0) {
 			t.Fatalf("%s: %v %+v", id, err, s)
 		}
-	}
+		return s.Done
+	})
 }
 
 // systemd is told when the server is ready and when it stops.

@@ -18,6 +18,7 @@ import (
 
 	"aviso.example/engine"
 	"aviso.example/internal/api"
+	"aviso.example/internal/await"
 	"aviso.example/sim"
 )
 
@@ -111,10 +112,9 @@ func TestServeSignals(t *testing.T) {
 		apple.WaitForPush(t, sim.Filter{After: apple.Stats().Requests})
 	}
 
-	begun := time.Now()
 	s.end(t, syscall.SIGTERM)
-	if took := time.Since(begun); took > 10*time.Second {
-		t.Errorf("it took %v to end", took)
+	if said := s.out.text.String(); strings.Contains(said, "not everything that was under way has ended") {
+		t.Errorf("it ended with its grace, and not with the last answer: %s", said)
 	}
 	workers.Wait()
 
@@ -127,7 +127,7 @@ func TestServeSignals(t *testing.T) {
 			t.Fatal(err)
 		}
 		var m api.Message
-		if err := poll(t.Context(), 20*time.Second, func() (bool, error) {
+		if err := poll(t.Context(), time.Until(await.Deadline(t)), func() (bool, error) {
 			err := client.ask(t.Context(), http.MethodGet, "/v1/messages/"+id, nil, &m)
 			return m.Done, err
 		}); err != nil {
@@ -173,18 +173,15 @@ func TestServeGrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	var batches api.Batches
-	if err := poll(t.Context(), 20*time.Second, func() (bool, error) {
+	if err := poll(t.Context(), time.Until(await.Deadline(t)), func() (bool, error) {
 		err := client.ask(t.Context(), http.MethodGet, "/v1/batches", nil, &batches)
 		return len(batches.Batches) > 0, err
 	}); err != nil || len(batches.Batches) == 0 {
 		t.Fatal(err, "no batch has begun")
 	}
 
-	begun := time.Now()
+	// Neither the push nor the batch ever ends by itself.
 	s.end(t, syscall.SIGTERM)
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("it took %v to end", took)
-	}
 	s.out.wait(t, "not everything that was under way has ended")
 	lines.Close()
 	uploading.Wait()
@@ -193,14 +190,14 @@ func TestServeGrace(t *testing.T) {
 	s = serveProcess(t, file)
 	client.base = s.url
 	var m api.Message
-	if err := poll(t.Context(), 20*time.Second, func() (bool, error) {
+	if err := poll(t.Context(), time.Until(await.Deadline(t)), func() (bool, error) {
 		err := client.ask(t.Context(), http.MethodGet, "/v1/messages/"+receipt.ID, nil, &m)
 		return m.Done, err
 	}); err != nil || m.States["accepted"] != 1 {
 		t.Errorf("%v %+v", err, m)
 	}
 	var b json.RawMessage
-	if err := poll(t.Context(), 20*time.Second, func() (bool, error) {
+	if err := poll(t.Context(), time.Until(await.Deadline(t)), func() (bool, error) {
 		err := client.ask(t.Context(), http.MethodGet, "/v1/batches/"+batches.Batches[0].ID, nil, &b)
 		return strings.Contains(string(b), `"done":true`), err
 	}); err != nil || !strings.Contains(string(b), `"broken":"`) || !strings.Contains(string(b), `"outcomes":{"accepted":1`) {
@@ -225,7 +222,6 @@ func TestServeSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	apple.WaitForPush(t, sim.Filter{})
-	begun := time.Now()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -240,8 +236,8 @@ func TestServeSecondSignal(t *testing.T) {
 			s.cmd.Process.Signal(syscall.SIGTERM)
 			continue
 		case err := <-ended:
-			if err == nil || time.Since(begun) > 10*time.Second {
-				t.Errorf("%v after %v", err, time.Since(begun))
+			if err == nil {
+				t.Error("it ended well, and not by the signal")
 			}
 		}
 		break
