@@ -33,7 +33,7 @@ type control struct {
 	pausedApp map[string]AppControl
 	batch     map[BatchID]*BatchRecord
 	cancel    map[apns.ID][]MessageID // by unit
-	unswept   map[apns.ID]bool        // units with cancellations that were not seen through
+	unswept   map[MessageID]bool      // cancellations that were not seen through
 }
 
 // AppControl is what a person decided about an app.
@@ -77,7 +77,7 @@ const (
 )
 
 func (e *Engine) openControl(ctx context.Context) (*control, error) {
-	c := &control{engine: e, revisions: map[string]uint64{}, pausedApp: map[string]AppControl{}, batch: map[BatchID]*BatchRecord{}, cancel: map[apns.ID][]MessageID{}, unswept: map[apns.ID]bool{}}
+	c := &control{engine: e, revisions: map[string]uint64{}, pausedApp: map[string]AppControl{}, batch: map[BatchID]*BatchRecord{}, cancel: map[apns.ID][]MessageID{}, unswept: map[MessageID]bool{}}
 	for _, b := range []struct {
 		name string
 		age  time.Duration
@@ -219,9 +219,9 @@ func (c *control) takeCancel(key string, value []byte, _ uint64) {
 		return
 	}
 	if string(value) != cancelSwept {
-		c.unswept[unit] = true
+		c.unswept[id] = true
 	} else {
-		delete(c.unswept, unit)
+		delete(c.unswept, id)
 	}
 	if !slices.Contains(c.cancel[unit], id) {
 		c.cancel[unit] = append(c.cancel[unit], id)
@@ -337,7 +337,8 @@ func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
 	}
 	e.control.takeCancel(key, []byte{}, 0)
 	if err := e.endCancelled(ctx, id); err != nil {
-		e.sweeper.cancelled(id.First) // it is tried again
+		unit, _ := split(id.First)
+		e.sweeper.cancelled(unit) // it is tried again
 		return err
 	}
 	return e.swept(ctx, key)

@@ -290,7 +290,7 @@ func (e *Engine) compareEnds(ctx context.Context) error {
 			s = streamState{}
 		}
 		missing := int64(end.Messages) - int64(s.Messages)
-		if expires(name) {
+		if expires(name) || name == streamLater {
 			missing = int64(end.Last) - int64(s.LastSeq)
 		}
 		if missing > e.damage.lost[name].Messages {

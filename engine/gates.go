@@ -29,8 +29,9 @@ type gates struct {
 	gates   map[gateKey]*gate
 	rates   map[string]*rate.Limiter // by app
 	batches map[BatchID]*rate.Limiter
-	changed chan struct{} // closed and replaced when anything opens or shuts
-	probing chan struct{} // has something in it when there is trouble to be probed
+	changed chan struct{}         // closed and replaced when anything opens or shuts
+	probing chan struct{}         // has something in it when there is trouble to be probed
+	freed   map[gateKey]time.Time // when a gate last opened
 }
 
 type gateKey struct {
@@ -73,7 +74,7 @@ const (
 
 func newGates(e *Engine) *gates {
 	return &gates{
-		engine: e, gates: map[gateKey]*gate{}, rates: map[string]*rate.Limiter{}, batches: map[BatchID]*rate.Limiter{},
+		engine: e, gates: map[gateKey]*gate{}, freed: map[gateKey]time.Time{}, rates: map[string]*rate.Limiter{}, batches: map[BatchID]*rate.Limiter{},
 		changed: make(chan struct{}), probing: make(chan struct{}, 1),
 	}
 }
@@ -103,9 +104,12 @@ func (g *gates) admit(ctx context.Context, q *queue, n int) (*route, int, error)
 	if g.paced(q) {
 		// What waits for a connection would go all at once when there is one, and
 		// what had gathered meanwhile with it; the pace begins anew after it.
-		if behind := !route.keepsUp(allowed); behind || route.behind.Swap(behind) {
-			route.behind.Store(behind)
+		behind := !route.keepsUp(allowed)
+		was := route.behind.Swap(behind)
+		if was && !behind {
 			g.drain(q)
+		}
+		if behind || was {
 			untilChanged(ctx, paceStep, changed)
 			return nil, 0, nil
 		}
@@ -247,6 +251,14 @@ func (g *gates) gate(q *queue) passage {
 	return probe
 }
 
+// mayPass reports whether one of a queue could try now.
+func (g *gates) mayPass(q *queue) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, _, err := g.allowed(q, 1)
+	return err == nil && n > 0
+}
+
 func (q *queue) gateKey() gateKey { return gateKey{q.app, q.environment} }
 
 // wait is how long a gate stays as it is.
@@ -342,8 +354,17 @@ func (g *gates) wellAgain(key gateKey, b *gate) {
 func (g *gates) free(key gateKey) {
 	delete(g.gates, key)
 	g.trouble.Store(len(g.gates) > 0)
+	g.freed[key] = time.Now()
 	g.engine.later.hasten(key)
 	g.notify()
+}
+
+// freedSince reports whether a gate has opened since a time: what was decided then and
+// is written down only now has been missed.
+func (g *gates) freedSince(p path, since time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.freed[gateKey{p.app, p.environment}].After(since)
 }
 
 func reasonOf(d *decision) string {
@@ -408,6 +429,7 @@ func (g *gates) reset(apps map[string]*appState, generation uint64) {
 			delete(g.gates, key)
 		}
 	}
+	g.trouble.Store(len(g.gates) > 0)
 	g.setRates(apps)
 	g.notify()
 }
@@ -452,12 +474,12 @@ func (g *gates) controlled() {
 
 // shared sets all rates anew, because there are more or fewer engines.
 func (g *gates) shared() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.engine.appsMu.RLock()
 	apps := g.engine.apps
 	g.engine.appsMu.RUnlock()
 	rates := g.engine.control.rates()
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.setRates(apps)
 	for id, perSecond := range rates {
 		g.batches[id] = g.limiter(g.batches[id], perSecond)

@@ -186,7 +186,7 @@ func (l *later) runHasten(ctx context.Context) {
 // itself: that tries.
 func (l *later) try(ctx context.Context, key gateKey) {
 	for _, held := range l.engine.leases.all() {
-		if held.queue != nil && held.queue.gateKey() == key && held.count(waiting) > 0 {
+		if held.queue != nil && held.queue.gateKey() == key && held.count(waiting) > 0 && l.engine.gates.mayPass(held.queue) {
 			return
 		}
 	}

@@ -37,6 +37,7 @@ type lease struct {
 	wake    context.CancelFunc // ends the wait for the next turn
 	msg     *nats.Msg
 	status  []status  // of each target
+	sorted  bool      // what needs no sending has been sorted out
 	nextEnd time.Time // when the first of those that wait is over
 	window  *window
 	held    int // of the window
@@ -66,10 +67,11 @@ const (
 	answered                // what became of it is not on the disk yet
 	ended                   // the same, and it was not sent
 	saved                   // nothing more is to be done about it here
-	announced status = 0x80 // and that it is being sent is on the disk
+	announced status = 0x80 // and that it is being sent may be on the disk
+	marked    status = 0x40 // and it is
 )
 
-func (s status) is(of status) bool { return s&^announced == of }
+func (s status) is(of status) bool { return s&^(announced|marked) == of }
 
 // underWay says that it may be sent, or has been and nobody could know it.
 func (s status) underWay() bool { return !s.is(saved) }
@@ -126,7 +128,7 @@ const (
 	// otherCopyPause is before a chunk is looked at again of which another copy is
 	// under way. What becomes of that one decides about it.
 	otherCopyPause    = 200 * time.Millisecond
-	maxOtherCopyPause = 5 * time.Second
+	maxOtherCopyPause = time.Second
 	// strangerPause is before a chunk is looked at again whose app is not
 	// configured here.
 	strangerPause = time.Second
@@ -212,7 +214,7 @@ func (l *lease) claim(w *window, n int) (list []int) {
 			break
 		}
 		if s.is(waiting) {
-			l.status[i] = handed | s&announced
+			l.status[i] = handed | s&(announced|marked)
 			list = append(list, i)
 		}
 	}
@@ -225,7 +227,7 @@ func (l *lease) claim(w *window, n int) (list []int) {
 func (l *lease) unclaim(list []int) {
 	l.mu.Lock()
 	for _, i := range list {
-		l.status[i] = waiting | l.status[i]&announced
+		l.status[i] = waiting | l.status[i]&(announced|marked)
 	}
 	l.held -= len(list)
 	w := l.window

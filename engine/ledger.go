@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type ledger struct {
 	// middle of reading.
 	indexMu sync.RWMutex
 	index   *keyindex.Index
+	had     uint64        // through, when it was made anew
 	damaged chan struct{} // has something in it when the index has to be made anew
 
 	mu          sync.Mutex
@@ -231,12 +233,17 @@ func (l *ledger) rebuild() error {
 	defer l.indexMu.Unlock()
 	index, err := l.reopenIndex()
 	if err != nil {
+		select {
+		case l.damaged <- struct{}{}: // to be tried again
+		default:
+		}
 		return err
 	}
 	l.index = index
 	clear(l.standings)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.had = max(l.had, l.through)
 	// What was taken in has been counted.
 	l.saved = max(l.saved, l.through)
 	l.through = 0
@@ -273,6 +280,9 @@ func ignoreDamage(err error) error {
 func (l *ledger) lookup(ctx context.Context, key, from, to uint64) ([]uint64, error) {
 	for {
 		list, err := l.lookupNow(key, from, to)
+		if err == nil && !l.rebuilt() {
+			err = keyindex.ErrDamaged // what it does not have, it may not have yet
+		}
 		if !errors.Is(err, keyindex.ErrDamaged) {
 			return list, err
 		}
@@ -281,6 +291,13 @@ func (l *ledger) lookup(ctx context.Context, key, from, to uint64) ([]uint64, er
 			return nil, err
 		}
 	}
+}
+
+// rebuilt says that the index has all that the one before it had.
+func (l *ledger) rebuilt() bool {
+	l.indexMu.RLock()
+	defer l.indexMu.RUnlock()
+	return l.index.Through() >= l.had
 }
 
 // lookupNow is lookup for follow, which makes the index anew itself.
@@ -464,30 +481,28 @@ func (l *ledger) settled(ctx context.Context, c *chunk) (map[uint32]roundState, 
 }
 
 // records calls each with the verdicts of every record that has one of the keys, the
-// newest record of each key first; false ends it with the record.
+// newest record first; false ends it with the record.
 func (l *ledger) records(ctx context.Context, keys []uint64, each func(seq uint64, v *rawVerdict) bool) error {
-	read := map[uint64]bool{}
+	var all []uint64
 	for _, key := range keys {
 		seqs, err := l.lookup(ctx, key, 0, ^uint64(0))
 		if err != nil {
 			return err
 		}
-		for _, seq := range seqs {
-			if read[seq] {
-				continue
-			}
-			read[seq] = true
-			data, err := l.record(ctx, seq)
-			if err != nil {
-				return err
-			}
-			more := true
-			if data != nil {
-				err = eachInTime(data, l.lateOf(seq), func(v *rawVerdict) { more = each(seq, v) && more })
-			}
-			if err != nil || !more {
-				return err
-			}
+		all = append(all, seqs...)
+	}
+	slices.Sort(all)
+	for _, seq := range slices.Backward(slices.Compact(all)) {
+		data, err := l.record(ctx, seq)
+		if err != nil {
+			return err
+		}
+		more := true
+		if data != nil {
+			err = eachInTime(data, l.lateOf(seq), func(v *rawVerdict) { more = each(seq, v) && more })
+		}
+		if err != nil || !more {
+			return err
 		}
 	}
 	return nil

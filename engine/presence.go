@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"aviso.example/apns"
 )
 
 const (
@@ -50,8 +48,12 @@ func (e *Engine) openPeers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := &peers{engine: e, kv: kv, name: apns.NewID().String(), others: map[string]peer{}, said: 1}
+	p := &peers{engine: e, kv: kv, others: map[string]peer{}, said: 1}
+	if p.name, err = e.store.engineName(); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
 	e.peers = p
+	e.gates.shared() // it has no part yet
 	if err := p.present(ctx); err != nil {
 		return fmt.Errorf("engine: the list of engines: %w", err)
 	}

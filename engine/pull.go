@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,6 +23,8 @@ type puller struct {
 	request []byte
 	silence time.Duration // after which nothing will come any more
 
+	inbox string // and a number, by which the answers to old requests are told
+	asks  int
 	sub   *nats.Subscription
 	turn  context.Context // in which it was asked
 	asked time.Time       // zero: nothing is asked for
@@ -55,7 +58,8 @@ func (s *store) puller(stream, consumer string) (*puller, error) {
 	if p.request, err = json.Marshal(ask); err != nil {
 		return nil, err
 	}
-	p.sub, err = s.conn.SubscribeSync(s.conn.NewInbox())
+	p.inbox = s.conn.NewInbox() + "."
+	p.sub, err = s.conn.SubscribeSync(p.inbox + "*")
 	return p, err
 }
 
@@ -68,7 +72,9 @@ func (p *puller) next(ctx context.Context) (*nats.Msg, error) {
 			p.turn, p.asked = turn, time.Time{} // what was asked before is forgotten
 		}
 		if p.asked.IsZero() {
-			if err := p.store.conn.PublishRequest(p.subject, p.sub.Subject, p.request); err != nil {
+			p.forgetOld()
+			p.asks++
+			if err := p.store.conn.PublishRequest(p.subject, p.reply(), p.request); err != nil {
 				return nil, err
 			}
 			p.asked = time.Now()
@@ -87,11 +93,26 @@ func (p *puller) next(ctx context.Context) (*nats.Msg, error) {
 		if status := msg.Header.Get("Status"); status == "" || len(msg.Data) > 0 {
 			p.asked = time.Time{}
 			return msg, nil
+		} else if msg.Subject != p.reply() {
+			continue // about an old one
 		} else if status == "100" {
 			p.asked = time.Now() // a heartbeat
 			continue
 		} else if err := p.refused(ctx, status, msg.Header.Get("Description")); err != nil {
 			return nil, err
+		}
+	}
+}
+
+func (p *puller) reply() string { return p.inbox + strconv.Itoa(p.asks) }
+
+// forgetOld throws away what came while nobody asked: on a cluster, in answer to a
+// request that was taken for lost. It was leased then, and may be somebody else's by
+// now; it comes again when its lease is over.
+func (p *puller) forgetOld() {
+	for !p.store.embedded() {
+		if _, err := p.sub.NextMsg(0); err != nil {
+			return
 		}
 	}
 }

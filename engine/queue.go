@@ -134,7 +134,7 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 	if err != nil {
 		return nil, storeError(err)
 	}
-	if err := e.attach(ctx, e.store, q, q.stream); err != nil {
+	if q.consumer, err = e.attach(ctx, e.store, q, q.stream); err != nil {
 		return nil, storeError(err)
 	}
 	run, cancel := context.WithCancel(e.sending)
@@ -154,14 +154,13 @@ const maxAckPending = 4096
 
 // attach opens the consumer of a queue, and takes note of what may have been worked
 // on before.
-func (e *Engine) attach(ctx context.Context, js jetstream.JetStream, q *queue, stream jetstream.Stream) error {
+func (e *Engine) attach(ctx context.Context, js jetstream.JetStream, q *queue, stream jetstream.Stream) (jetstream.Consumer, error) {
 	old, err := stream.Consumer(ctx, consumerName)
 	if err == nil && e.crashed {
 		q.doubtful.Store(old.CachedInfo().Delivered.Stream)
 	}
 	q.known.Store(stream.CachedInfo().State.LastSeq)
-	q.consumer, err = e.openConsumer(ctx, js, stream, "")
-	return err
+	return e.openConsumer(ctx, js, stream, "")
 }
 
 // openConsumer opens the consumer that leases the chunks of a stream, or those with
@@ -266,11 +265,15 @@ func (e *Engine) move(ctx context.Context, q *queue, c *chunk) error {
 // moveAs is move for a chunk with a name of its own.
 func (e *Engine) moveAs(ctx context.Context, q *queue, name string, data []byte) error {
 	err := e.putAs(ctx, q, q.subject+"."+name, data, jetstream.WithExpectLastSequencePerSubject(0))
-	if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || e.ErrorCode == onItsWay) {
 		return nil // it is there
 	}
 	return err
 }
+
+// onItsWay is how servers of a cluster answer while somebody else's message with the
+// same subject is being written.
+const onItsWay jetstream.ErrorCode = 10164
 
 // dropIfEmpty deletes the queue of a batch that is done.
 func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
@@ -280,7 +283,12 @@ func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
 	if err != nil {
 		return err
 	}
-	if info.NumPending > 0 || info.NumAckPending > 0 {
+	stream, err := q.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	// What has just been written is not pending yet.
+	if info.NumPending > 0 || info.NumAckPending > 0 || stream.State.Msgs > 0 && stream.State.LastSeq > info.AckFloor.Stream {
 		return nil
 	}
 	q.dropped = true

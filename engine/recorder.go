@@ -191,8 +191,15 @@ func (r *recorder) untilDone(ctx context.Context, what string, write func(contex
 func (l *lease) before() (writes []func(context.Context) error) {
 	e := l.engine
 	if len(l.again) > 0 {
+		decided := l.began
 		for c, when := range l.retries() {
-			writes = append(writes, func(ctx context.Context) error { return e.putLater(ctx, c, when) })
+			writes = append(writes, func(ctx context.Context) error {
+				err := e.putLater(ctx, c, when)
+				if err == nil && when.forGate && e.gates.freedSince(c.path, decided) {
+					e.later.hasten(gateKey{c.app, c.environment})
+				}
+				return err
+			})
 		}
 		l.again, l.dueAt = nil, nil
 	}

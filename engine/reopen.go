@@ -123,7 +123,8 @@ func (e *Engine) reopen(ctx context.Context) error {
 		for _, q := range queues {
 			stream, err := js.Stream(ctx, q.name)
 			if err == nil {
-				err = e.attach(ctx, js, q, stream)
+				// The queue's own handle goes by its name, and stays good.
+				_, err = e.attach(ctx, js, q, stream)
 			}
 			if err != nil {
 				return fmt.Errorf("engine: stream %s: %w", q.name, storeError(err))

@@ -32,11 +32,12 @@ import (
 //	         message
 //	8 bytes  checksum, with the file's name as the key
 const (
-	recordHead   = 22
-	recordSum    = 8
-	recordFields = 1 << 31
-	recordErased = 1 << 63
-	recordMarks  = recordErased | 1<<62 // or it is about another one that was erased
+	recordHead      = 22
+	recordSum       = 8
+	recordFields    = 1 << 31
+	recordErased    = 1 << 63
+	recordTombstone = 1 << 62 // or it is about another one that was erased
+	recordMarks     = recordErased | recordTombstone
 	// recordMost is more than any record has that is written here.
 	recordMost = maxLogMessage + 64<<10
 
@@ -62,26 +63,28 @@ func repair(dir string) (lost map[string]int, err error) {
 	}
 	ends := readEnds(dir)
 	lost = map[string]int{}
-	newest := map[string]bool{}
+	read, ended := map[string]bool{}, map[string]bool{}
 	left := int64(repairBytes)
 	for _, f := range files {
-		first := !newest[f.stream]
-		if !first && left < f.size {
+		if read[f.stream] && left < f.size {
 			continue
 		}
-		newest[f.stream] = true
+		read[f.stream] = true
 		left -= f.size
 		n, last, err := f.repair()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.path, err)
 		}
-		if cut := int(ends[f.stream].Last) - int(last); first && last > 0 && cut > 0 {
+		// A stream of which any message can be taken off may end before its last one.
+		cut := int(ends[f.stream].Last) - int(last)
+		if first := !ended[f.stream] && last > 0; first && cut > 0 && gapless(f.stream) {
 			n += cut
 			// The server goes on at a place that consumers may have passed.
 			if err := os.RemoveAll(filepath.Join(filepath.Dir(filepath.Dir(f.path)), "obs")); err != nil {
 				return nil, err
 			}
 		}
+		ended[f.stream] = ended[f.stream] || last > 0
 		if n > 0 {
 			lost[f.stream] += n
 			// It describes the files as they were.
@@ -125,9 +128,12 @@ func (f *blockFile) repair() (lost int, last uint64, err error) {
 		return 0, 0, err
 	}
 	b := blockData{data, sum}
+	damaged := false
 	for at := 0; at < len(data); {
 		if r, ok := b.record(at); ok {
-			last = max(last, r.sequence)
+			if !r.tombstone {
+				last = max(last, r.sequence)
+			}
 			at += r.size
 			continue
 		}
@@ -139,22 +145,31 @@ func (f *blockFile) repair() (lost int, last uint64, err error) {
 				last++
 				b.erase(at, len(data), last)
 				lost++
+				damaged = true
 			}
 			break
 		}
-		// Where the record was the first of the file, the next one tells.
-		missing := 1
-		if last > 0 {
-			missing = int(sequence - last - 1)
-		}
-		if missing < 1 || next-at < recordHead+recordSum {
+		if next-at < recordHead+recordSum {
 			break
 		}
-		b.erase(at, next, sequence-1)
+		// What stood there was one that the next follows, or else only said that
+		// another was erased.
+		missing := 1
+		switch {
+		case sequence == 0 || last > 0 && sequence == last+1:
+			missing = 0
+			b.erase(at, next, 0)
+		case last > 0 && gapless(f.stream):
+			missing = int(sequence - last - 1)
+			fallthrough
+		default:
+			b.erase(at, next, sequence-1)
+		}
 		lost += missing
+		damaged = true
 		at = next
 	}
-	if lost == 0 {
+	if !damaged {
 		return 0, last, nil
 	}
 	return lost, last, replaceFile(f.path, data)
@@ -167,8 +182,14 @@ type blockData struct {
 }
 
 type blockRecord struct {
-	size     int
-	sequence uint64
+	size      int
+	sequence  uint64
+	tombstone bool // it says that another one was erased
+}
+
+// gapless says that messages of a stream are cut off at its beginning only.
+func gapless(stream string) bool {
+	return strings.HasPrefix(stream, queuePrefix) || strings.HasPrefix(stream, batchStream) || stream == streamVerdicts || stream == streamDead
 }
 
 // record reads the record at a place, and reports whether it is a good one; its size
@@ -192,21 +213,28 @@ func (b *blockData) record(at int) (r blockRecord, ok bool) {
 	b.sum.Write(rest[4:20])
 	b.sum.Write(rest[recordHead : recordHead+subject])
 	b.sum.Write(rest[text : r.size-recordSum])
-	r.sequence = binary.LittleEndian.Uint64(rest[4:]) &^ recordMarks
+	sequence := binary.LittleEndian.Uint64(rest[4:])
+	r.sequence, r.tombstone = sequence&^recordMarks, sequence&recordTombstone != 0
 	return r, bytes.Equal(b.sum.Sum(nil), rest[r.size-recordSum:r.size])
 }
 
-// next finds the next good record after a damaged one, or returns -1.
+// next finds the next good record after a damaged one, or returns -1; its sequence is
+// 0 if it is about another one.
 func (b *blockData) next(after int, last uint64) (at int, sequence uint64) {
 	for at := after + 1; at+recordHead+recordSum <= len(b.data); at++ {
 		// Few places look like one, and sums are dear.
-		s := binary.LittleEndian.Uint64(b.data[at+4:]) &^ recordMarks
-		if s <= last || last > 0 && s > last+1<<20 {
+		s := binary.LittleEndian.Uint64(b.data[at+4:])
+		tombstone := s&recordTombstone != 0
+		if s &^= recordMarks; !tombstone && s <= last || last > 0 && s > last+1<<20 {
 			continue
 		}
-		if r, ok := b.record(at); ok {
-			return at, r.sequence
+		if _, ok := b.record(at); !ok {
+			continue
 		}
+		if tombstone {
+			s = 0
+		}
+		return at, s
 	}
 	return -1, 0
 }

@@ -15,7 +15,7 @@ func (l *lease) announce(ctx context.Context, some []int) error {
 	now := time.Now()
 	for _, i := range some {
 		t := l.chunk.targets[i] // a copy
-		if l.chunk.templates[t.template].dropUnknown && l.status[i]&announced == 0 {
+		if l.chunk.templates[t.template].dropUnknown && l.status[i]&marked == 0 {
 			if w.count == 0 {
 				w.begin(l.chunk, l.number > 1)
 			}
@@ -27,7 +27,17 @@ func (l *lease) announce(ctx context.Context, some []int) error {
 	if w.count == 0 {
 		return nil
 	}
-	return l.engine.recorder.write(ctx, &w)
+	if err := l.engine.recorder.write(ctx, &w); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range some {
+		if l.status[i]&announced != 0 {
+			l.status[i] |= marked
+		}
+	}
+	return nil
 }
 
 // prepare makes the notifications.
@@ -178,6 +188,8 @@ func (l *lease) finish() {
 	msg, again, after := l.msg, l.missing > 0, l.pause
 	l.mu.Unlock()
 	switch {
+	case again && !l.valid(time.Now()):
+		// Another engine has it, and would not have it for itself any more.
 	case again && after > 0:
 		msg.NakWithDelay(after)
 	case again:

@@ -67,6 +67,7 @@ func (l *lease) sort(ctx context.Context) error {
 			}
 		}
 	}
+	l.sorted = true
 	l.lookAhead()
 	return nil
 }
@@ -95,6 +96,9 @@ func (l *lease) lookAhead() {
 func (l *lease) endWaiting(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if !l.sorted {
+		return // whether it has ended already is still being asked, and what is over with it
+	}
 	for i, s := range l.status {
 		if !s.is(waiting) {
 			continue

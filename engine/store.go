@@ -14,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"aviso.example/apns"
 )
 
 // StoreConfig says where the log is: in a folder of this machine, or on a NATS
@@ -176,6 +178,22 @@ func (s *store) begin() (crashed bool, err error) {
 		return true, nil
 	}
 	return false, os.WriteFile(path, nil, 0o600)
+}
+
+// nameFile has the name of the engine that uses a folder: one that is started again is
+// the same among others, and need not be missed first.
+const nameFile = "name"
+
+// engineName returns the name that an engine has on a cluster.
+func (s *store) engineName() (string, error) {
+	path := filepath.Join(s.dir, nameFile)
+	if text, err := os.ReadFile(path); err == nil {
+		if id, err := apns.ParseID(string(text)); err == nil {
+			return id.String(), nil
+		}
+	}
+	name := apns.NewID().String()
+	return name, replaceFile(path, []byte(name))
 }
 
 // endedWell notes that it came to an orderly end.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -69,6 +70,7 @@ type waitList struct {
 	seen    uint64 // the end of the queue, at the last look
 	scanned uint64 // what is up to there has been looked at
 	blocks  []waitBlock
+	held    []uint64 // chunks that somebody has, who may give them back
 }
 
 // waitBlock is about blockChunks chunks that follow each other.
@@ -129,7 +131,7 @@ func (s *sweeper) sweep(ctx context.Context, q *queue) (waits, more bool, err er
 	w.seen = last
 	q.empty, q.emptyAt = info.NumPending == 0 && info.NumAckPending == 0, written
 	if q.empty {
-		w.blocks, w.scanned = nil, last
+		w.blocks, w.held, w.scanned = nil, nil, last
 		return false, false, nil
 	}
 	w.blocks = slices.DeleteFunc(w.blocks, func(b waitBlock) bool { return (b.number+1)*blockChunks <= floor+1 })
@@ -145,18 +147,28 @@ func (s *sweeper) sweep(ctx context.Context, q *queue) (waits, more bool, err er
 		}
 		w.scanned = seq
 	}
+	held := w.held
+	w.held = nil
+	for _, seq := range held {
+		if seq > floor {
+			if err := s.scan(ctx, q, w, seq, info.Delivered.Stream); err != nil {
+				return true, false, err
+			}
+		}
+	}
 	now := time.Now()
 	for i := range w.blocks {
 		b := &w.blocks[i]
 		if b.end.After(now) {
 			continue
 		}
-		fresh := waitList{}
+		fresh := waitList{held: w.held}
 		for seq := max(floor+1, b.number*blockChunks); seq < (b.number+1)*blockChunks && seq <= w.scanned; seq++ {
 			if err := s.scan(ctx, q, &fresh, seq, info.Delivered.Stream); err != nil {
 				return true, false, err
 			}
 		}
+		w.held = fresh.held
 		b.end, b.notifications = now.Add(time.Hour), 0
 		if len(fresh.blocks) == 1 {
 			*b = fresh.blocks[0]
@@ -167,6 +179,13 @@ func (s *sweeper) sweep(ctx context.Context, q *queue) (waits, more bool, err er
 
 // scan ends what is over in one chunk of a queue, and notes when the rest is.
 func (s *sweeper) scan(ctx context.Context, q *queue, w *waitList, seq, delivered uint64) error {
+	if s.engine.leases.holds(q, seq) || !s.engine.store.embedded() && seq <= delivered {
+		// Whoever has it does that.
+		if !slices.Contains(w.held, seq) {
+			w.held = append(w.held, seq)
+		}
+		return nil
+	}
 	msg, err := q.stream.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil // it is done, or damaged, which is told elsewhere
@@ -177,26 +196,25 @@ func (s *sweeper) scan(ctx context.Context, q *queue, w *waitList, seq, delivere
 	if err != nil {
 		return nil // it is set aside when it has its turn
 	}
-	end, rest := time.Time{}, len(c.targets)
-	switch {
-	case s.engine.leases.holds(q, seq), !s.engine.store.embedded() && seq <= delivered:
-		// Whoever has it does that.
-		end = time.Now().Add(sweepEvery)
-	default:
-		if end, rest, err = s.engine.sweepChunk(ctx, q, seq, c); err != nil {
-			return err
-		}
+	end, rest, err := s.engine.sweepChunk(ctx, q, seq, c)
+	if err != nil {
+		return err
 	}
-	number := seq / blockChunks
-	if n := len(w.blocks); n == 0 || w.blocks[n-1].number != number {
-		w.blocks = append(w.blocks, waitBlock{number: number, end: end})
-	}
-	b := &w.blocks[len(w.blocks)-1]
+	b := w.block(seq/blockChunks, end)
 	b.notifications += int64(rest)
 	if end.Before(b.end) {
 		b.end = end
 	}
 	return nil
+}
+
+// block returns the entry with a number, which is made if it is not there.
+func (w *waitList) block(number uint64, end time.Time) *waitBlock {
+	i, found := slices.BinarySearchFunc(w.blocks, number, func(b waitBlock, n uint64) int { return cmp.Compare(b.number, n) })
+	if !found {
+		w.blocks = slices.Insert(w.blocks, i, waitBlock{number: number, end: end})
+	}
+	return &w.blocks[i]
 }
 
 // sweepChunk ends what is over in a chunk that nobody has, and returns when the next
@@ -292,7 +310,8 @@ func (s *sweeper) sweepUnits(ctx context.Context) {
 func (c *control) toBeSwept() (units []apns.ID) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	for unit := range c.unswept {
+	for id := range c.unswept {
+		unit, _ := split(id.First)
 		units = append(units, unit)
 	}
 	for id, b := range c.batch {
