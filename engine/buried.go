@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -148,9 +149,9 @@ const claimAge = 2 * time.Minute
 
 // claim makes sure that nobody else does something with a group of dead letters at
 // the same time: who wins is decided by one write. Release it if nothing was done.
-func (e *Engine) claim(ctx context.Context, number uint64) (release func(), err error) {
-	key := "letter." + strconv.FormatUint(number, 10)
-	_, err = e.control.claims.Create(ctx, key, nil)
+func (e *Engine) claim(ctx context.Context, number uint64, what string) (release func(), err error) {
+	key := claimPrefix + strconv.FormatUint(number, 10)
+	_, err = e.control.claims.Create(ctx, key, []byte(what))
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return nil, ErrConflict
 	} else if err != nil {
@@ -163,30 +164,65 @@ func (e *Engine) claim(ctx context.Context, number uint64) (release func(), err 
 	}, nil
 }
 
+const (
+	claimPrefix  = "letter."
+	claimRetry   = "retry"
+	claimDiscard = "discard"
+)
+
+// finishClaims finishes what an engine had begun with dead letters that was killed in
+// the middle. Embedded, nobody else can be at it.
+func (e *Engine) finishClaims(ctx context.Context) error {
+	keys, err := e.control.claims.Keys(ctx)
+	if errors.Is(err, jetstream.ErrNoKeysFound) {
+		return nil
+	} else if err != nil {
+		return storeError(err)
+	}
+	for _, key := range keys {
+		number, err := strconv.ParseUint(strings.TrimPrefix(key, claimPrefix), 10, 64)
+		entry, getErr := e.control.claims.Get(ctx, key)
+		if err != nil || getErr != nil {
+			continue // it is forgotten after claimAge
+		}
+		if err := e.control.claims.Purge(ctx, key); err != nil {
+			return storeError(err)
+		}
+		finish := e.RetryDeadLetters
+		if string(entry.Value()) == claimDiscard {
+			finish = e.DiscardDeadLetters
+		}
+		if err := finish(ctx, number); err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
 // RetryDeadLetters has a group of dead letters sent again, with a new lifetime
 // but not beyond an expiration of their own, and without waiting for those it
 // stood with.
 // ErrNotFound means that there is no such group any more; ErrConflict that somebody
 // else is retrying or discarding it.
 func (e *Engine) RetryDeadLetters(ctx context.Context, number uint64) error {
-	return e.withLetter(ctx, number, func(ctx context.Context, c *chunk, why cause) error { return e.revive(ctx, number, c, why) })
+	return e.withLetter(ctx, number, claimRetry, func(ctx context.Context, c *chunk, why cause) error { return e.revive(ctx, number, c, why) })
 }
 
 // DiscardDeadLetters forgets a group of dead letters. Errors are those of
 // RetryDeadLetters.
 func (e *Engine) DiscardDeadLetters(ctx context.Context, number uint64) error {
-	return e.withLetter(ctx, number, func(context.Context, *chunk, cause) error { return nil })
+	return e.withLetter(ctx, number, claimDiscard, func(context.Context, *chunk, cause) error { return nil })
 }
 
 // withLetter does something with a group of dead letters, which is gone then.
-func (e *Engine) withLetter(ctx context.Context, number uint64, do func(context.Context, *chunk, cause) error) error {
+func (e *Engine) withLetter(ctx context.Context, number uint64, what string, do func(context.Context, *chunk, cause) error) error {
 	if _, _, _, err := e.letter(ctx, number); err != nil {
 		return err
 	}
 	// Once begun it goes on to its end, for which it has a time of its own.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimAge/2)
 	defer cancel()
-	release, err := e.claim(ctx, number)
+	release, err := e.claim(ctx, number, what)
 	if err != nil {
 		return err
 	}

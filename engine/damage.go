@@ -107,10 +107,14 @@ func inspect(dir string) (streams, consumers []string, err error) {
 }
 
 // unfinished reports whether a folder is what a process left that ended while it made
-// a stream or a consumer: nothing was in it yet.
+// a stream or a consumer, and nothing was in it yet, or while it took away the queue of
+// a batch that was done.
 func unfinished(folder string) bool {
 	if _, err := os.Stat(filepath.Join(folder, "meta.sum")); err == nil {
 		return false
+	}
+	if _, err := os.Stat(filepath.Join(folder, "meta.inf")); err != nil && strings.HasPrefix(filepath.Base(folder), batchStream) {
+		return true
 	}
 	files, err := filepath.Glob(filepath.Join(folder, "msgs", "*.blk"))
 	return err == nil && !slices.ContainsFunc(files, func(f string) bool {
@@ -195,9 +199,10 @@ func parseQueueName(name string) (p path, batch BatchID, ok bool) {
 
 // streamState is what the server tells of a stream, its losses included.
 type streamState struct {
-	Messages uint64 `json:"messages"`
-	FirstSeq uint64 `json:"first_seq"`
-	LastSeq  uint64 `json:"last_seq"`
+	Messages uint64   `json:"messages"`
+	FirstSeq uint64   `json:"first_seq"`
+	LastSeq  uint64   `json:"last_seq"`
+	Deleted  []uint64 `json:"deleted"`
 	Lost     *struct {
 		Msgs  []uint64 `json:"msgs"`
 		Bytes uint64   `json:"bytes"`
@@ -207,7 +212,7 @@ type streamState struct {
 func (e *Engine) streamState(ctx context.Context, name string) (s streamState, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	answer, err := e.store.conn.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+name, nil)
+	answer, err := e.store.conn.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+name, []byte(`{"deleted_details":true}`))
 	if err != nil {
 		return s, storeError(err)
 	}
@@ -226,7 +231,8 @@ func (e *Engine) streamState(ctx context.Context, name string) (s streamState, e
 	return info.State, nil
 }
 
-// endsFile has how much there was of each stream when the log was closed in order.
+// endsFile has how much there was of each stream a moment before the log was closed, or
+// its process killed.
 const endsFile = "ends.json"
 
 // streamEnd is where a stream ended.
@@ -255,6 +261,10 @@ func (e *Engine) writeEnds(ctx context.Context) error {
 			return err
 		}
 	}
+	return e.noteEnds(ends)
+}
+
+func (e *Engine) noteEnds(ends map[string]streamEnd) error {
 	data, err := json.Marshal(ends)
 	if err == nil {
 		err = replaceFile(filepath.Join(e.store.dir, endsFile), data)
@@ -262,7 +272,7 @@ func (e *Engine) writeEnds(ctx context.Context) error {
 	return err
 }
 
-// readEnds reads what writeEnds wrote; nothing if the log was not closed in order.
+// readEnds reads what noteEnds wrote, or nothing.
 func readEnds(dir string) (ends map[string]streamEnd) {
 	data, err := os.ReadFile(filepath.Join(dir, endsFile))
 	if err != nil || json.Unmarshal(data, &ends) != nil {
@@ -271,13 +281,10 @@ func readEnds(dir string) (ends map[string]streamEnd) {
 	return ends
 }
 
-// compareEnds counts what is missing since the log was closed. It comes before
-// anything is written, and forgets what it compared with.
+// compareEnds counts what is missing since the ends were last noted. It comes before
+// anything is written.
 func (e *Engine) compareEnds(ctx context.Context) error {
 	ends := readEnds(e.store.dir)
-	if err := os.Remove(filepath.Join(e.store.dir, endsFile)); err != nil && !os.IsNotExist(err) {
-		return err
-	}
 	for name, end := range ends {
 		if slices.Contains(e.store.damagedStreams, name) {
 			continue // it is not open yet
@@ -287,12 +294,13 @@ func (e *Engine) compareEnds(ctx context.Context) error {
 			if !e.gone(ctx, name) {
 				return err
 			}
+			if strings.HasPrefix(name, batchStream) {
+				continue // its batch was done
+			}
 			s = streamState{}
 		}
-		missing := int64(end.Messages) - int64(s.Messages)
-		if expires(name) || name == streamLater {
-			missing = int64(end.Last) - int64(s.LastSeq)
-		}
+		// The end of a stream never comes nearer, whatever is taken off it.
+		missing := min(int64(end.Last)-int64(s.LastSeq), int64(end.Messages))
 		if missing > e.damage.lost[name].Messages {
 			l := Lost{name, missing, lostDetail(missing)}
 			e.damage.lost[name] = l
@@ -300,11 +308,6 @@ func (e *Engine) compareEnds(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// expires says that messages of a stream can go by themselves while it is closed.
-func expires(name string) bool {
-	return name == streamVerdicts || name == streamDead || name == streamBuried
 }
 
 // lookForDamage counts what is missing of the log, and says so when it has become
@@ -315,6 +318,7 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 		return nil
 	}
 	d.at = time.Now()
+	ends := map[string]streamEnd{}
 	for name, gaps := range e.guarded() {
 		s, err := e.streamState(ctx, name)
 		if err != nil {
@@ -323,11 +327,34 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 			}
 			continue // a batch's queue, which is done
 		}
+		ends[name] = streamEnd{s.LastSeq, s.Messages}
+		s.forget(e.floor(ctx, name))
 		if l := d.count(name, s, !gaps); l != nil {
 			e.tellLost(*l)
 		}
 	}
-	return nil
+	return e.noteEnds(ends)
+}
+
+// floor is up to where a queue is done; 0 for other streams.
+func (e *Engine) floor(ctx context.Context, name string) uint64 {
+	for _, q := range e.allQueues() {
+		if q.name == name {
+			if info, err := q.consumer.Info(ctx); err == nil {
+				return info.AckFloor.Stream
+			}
+		}
+	}
+	return 0
+}
+
+// forget leaves out what is missing of what was done: a crash can leave that half
+// removed.
+func (s *streamState) forget(floor uint64) {
+	s.Deleted = slices.DeleteFunc(s.Deleted, func(seq uint64) bool { return seq <= floor })
+	if s.Lost != nil {
+		s.Lost.Msgs = slices.DeleteFunc(s.Lost.Msgs, func(seq uint64) bool { return seq <= floor })
+	}
 }
 
 func (e *Engine) tellLost(l Lost) {
@@ -346,8 +373,8 @@ func (d *damage) count(name string, s streamState, hasNoGaps bool) *Lost {
 	if s.Lost != nil {
 		missing, bytes = int64(len(s.Lost.Msgs)), s.Lost.Bytes
 	}
-	if hasNoGaps && s.Messages > 0 && s.FirstSeq > 0 {
-		missing = max(missing, int64(s.LastSeq-s.FirstSeq+1)-int64(s.Messages))
+	if hasNoGaps {
+		missing = max(missing, int64(len(s.Deleted)))
 	}
 	if end := d.ends[name]; s.LastSeq < end {
 		missing = max(missing, int64(end-s.LastSeq))

@@ -187,6 +187,11 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	if err := e.openDamaged(ctx); err != nil {
 		return fmt.Errorf("engine: what is damaged cannot be opened: %w", err)
 	}
+	if e.store.embedded() {
+		if err := e.finishClaims(ctx); err != nil {
+			return fmt.Errorf("engine: what was begun with dead letters cannot be finished: %w", err)
+		}
+	}
 	e.sources.Go(func() { e.later.run(e.sending) })
 	e.sources.Go(func() { e.later.runHasten(e.sending) })
 	e.sources.Go(func() { e.gates.probe(e.sending) })
