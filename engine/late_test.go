@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"aviso.example/apnstest"
+	"aviso.example/internal/await"
 	"aviso.example/sim"
 )
 
@@ -72,6 +73,9 @@ func TestOneEnd(t *testing.T) {
 		cfg.Store.URLs, cfg.Store.Replicas, cfg.Lease = urls, 1, time.Second
 	}
 	a := newRig(t, apple, onCluster)
+	// It stands still: first it writes no verdict, and when it has sent everything
+	// it does not renew its leases either.
+	a.recorder.mu.Lock()
 	receipt := a.submit(hello(), devices(0, 3)...)
 	b := a.batch(BatchConfig{})
 	fill(t, b, 10, 30)
@@ -79,14 +83,8 @@ func TestOneEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	const all = 23
-	for end := time.Now().Add(10 * time.Second); apple.Stats().Accepted < all; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("APNs accepted %d", apple.Stats().Accepted)
-		}
-	}
-	// It has sent everything, and neither renews its leases nor writes a verdict.
+	await.Until(t, "everything being sent", func() bool { return apple.Stats().Accepted >= all })
 	a.leases.mu.Lock()
-	a.recorder.mu.Lock()
 	other := newRig(t, apple, onCluster)
 	other.wait(receipt.Message)
 	other.waitBatch(b.ID(), isDone)
@@ -109,11 +107,7 @@ func TestOneEnd(t *testing.T) {
 		}
 		return n
 	}
-	for end := time.Now().Add(20 * time.Second); written() < 2*all; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d verdicts were written, not two for each", written())
-		}
-	}
+	await.Until(t, "two verdicts for each", func() bool { return written() >= 2*all })
 	look := func(name string, e *Engine) {
 		t.Helper()
 		page, err := e.Verdicts(t.Context(), Filter{}, Cursor{}, 1000)
