@@ -8,6 +8,8 @@ MODULES := . tools interop bench
 
 # How long each fuzz target runs.
 FUZZTIME ?= 5s
+# SHORT=1 shortens `make stress` to a few minutes.
+SHORT ?=
 # The tests of `make interop` to run, as a regular expression.
 RUN ?= .
 # QUICK=1 shortens `make bench` to a few minutes; ONLY=one,far measures some of its
@@ -30,6 +32,10 @@ test: ## run the tests
 .PHONY: race
 race: ## run the tests under the race detector
 	go test -race ./...
+
+.PHONY: stress
+stress: ## run the tests three times beside two busy loops, and with one core (SHORT=1: once)
+	SHORT=$(SHORT) tools/stress
 
 .PHONY: lint
 lint: ## go vet and staticcheck, for all modules
