@@ -248,23 +248,25 @@ func TestTimeoutBoundsTheWaitForASlot(t *testing.T) {
 
 // OnRetry touches a notification whose outcome the caller already has.
 func TestOnRetryComesBeforeTheOutcome(t *testing.T) {
-	server := apnstest.StartMem(t, func(c *sim.Config) { c.RoundTrip = 50 * time.Millisecond; c.MaxStreams = 10 })
-	sum := 0
-	client := newClient(t, server, func(c *apns.Config) {
-		c.MaxConnections = 2
-		c.Hooks.OnRetry = func(n *apns.Notification, _ apns.RetryEvent) { sum += len(n.CollapseID) }
-	})
-	for range client.PushAll(t.Context(), notes(server, 200)) {
-	}
-	t.Log(client.Stats())
-	server.AddFault(t, sim.Fault{Kind: sim.FaultResetStream, Code: &refusedStream, Connection: 1})
-	n := note(server)
-	for i := range 40 {
-		n.CollapseID = fmt.Sprint(i) // the caller reuses its notification, as it may after Push returned
-		if _, err := client.Push(t.Context(), n); err != nil {
-			t.Log(err)
+	synctest.Test(t, func(t *testing.T) {
+		server := apnstest.StartMem(t, func(c *sim.Config) { c.RoundTrip = 50 * time.Millisecond; c.MaxStreams = 10 })
+		sum := 0
+		client := newClient(t, server, func(c *apns.Config) {
+			c.MaxConnections = 2
+			c.Hooks.OnRetry = func(n *apns.Notification, _ apns.RetryEvent) { sum += len(n.CollapseID) }
+		})
+		for range client.PushAll(t.Context(), notes(server, 200)) {
 		}
-	}
+		t.Log(client.Stats())
+		server.AddFault(t, sim.Fault{Kind: sim.FaultResetStream, Code: &refusedStream, Connection: 1})
+		n := note(server)
+		for i := range 40 {
+			n.CollapseID = fmt.Sprint(i) // the caller reuses its notification, as it may after Push returned
+			if _, err := client.Push(t.Context(), n); err != nil {
+				t.Log(err)
+			}
+		}
+	})
 }
 
 // Sent again after its expiration.

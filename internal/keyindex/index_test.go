@@ -165,6 +165,7 @@ func TestRecordLargerThanTheTail(t *testing.T) {
 }
 
 func TestSegmentsAreMerged(t *testing.T) {
+	t.Parallel()
 	x := open(t, t.TempDir(), small)
 	for seq := range uint64(2100) {
 		add(t, x, seq+1, seq%10, 10+seq%7)
@@ -276,6 +277,7 @@ func TestCloseSealsInOrder(t *testing.T) {
 
 // Lookups agree with the log while records are added, sealed, merged and dropped.
 func TestLookupsMeanwhile(t *testing.T) {
+	t.Parallel()
 	x := open(t, t.TempDir(), Options{SealEntries: 40, MergeUpTo: 40 * 8 * 8})
 	const last, keyCount = 3000, 7
 	var lookups sync.WaitGroup
@@ -316,6 +318,7 @@ func TestLookupsMeanwhile(t *testing.T) {
 
 // Close comes at any moment, and whoever waits or looks up learns of it.
 func TestCloseMeanwhile(t *testing.T) {
+	t.Parallel()
 	for stop := range uint64(15) {
 		x := open(t, t.TempDir(), small)
 		started := make(chan struct{})

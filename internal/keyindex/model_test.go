@@ -288,6 +288,7 @@ func (m *model) damage(t *rapid.T, path string) {
 }
 
 func TestModel(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{
 			t: rt, parent: t.TempDir(), log: map[uint64][]uint64{},

@@ -15,6 +15,7 @@ import (
 // The middle one of three segments is cut at every byte: it goes, and the last one
 // with it.
 func TestSegmentCutAtEveryByte(t *testing.T) {
+	t.Parallel()
 	dir := written(t, 5, 20, 25)
 	names := segmentFiles(t, dir)
 	contents := [][]byte{read(t, dir, names[0]), read(t, dir, names[1]), read(t, dir, names[2])}
@@ -44,6 +45,7 @@ func TestSegmentCutAtEveryByte(t *testing.T) {
 // Each bit of a segment is flipped: either Open removes it, or a lookup says that it
 // is damaged and the next Open removes it.
 func TestSegmentWithEveryBitFlipped(t *testing.T) {
+	t.Parallel()
 	dir := written(t, 5, 10)
 	names := segmentFiles(t, dir)
 	first, second := read(t, dir, names[0]), read(t, dir, names[1])
