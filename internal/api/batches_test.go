@@ -51,6 +51,7 @@ func zip(text string) string {
 
 // A batch goes the whole way, wrong lines and all.
 func TestBatch(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	body := strings.Join([]string{
 		`{"defaults":{"app":"shop","title":"T","expiration":"1h"}}`, //  1
@@ -116,6 +117,7 @@ func TestBatch(t *testing.T) {
 
 // Many lines take many chunks, and only the first wrong ones are listed.
 func TestLongBatch(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.pause()
 	body := lines(`{"title":"x"}`, 0, 5000) + strings.Repeat("{}\n", 1234)
@@ -127,6 +129,7 @@ func TestLongBatch(t *testing.T) {
 }
 
 func TestBatchProblems(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	line := `{"to":"` + device(1) + `","title":"x"}` + "\n"
 	for body, want := range map[string][]string{
@@ -158,6 +161,7 @@ func TestBatchProblems(t *testing.T) {
 
 // What the query says holds, with or without defaults.
 func TestBatchQuery(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	var receipt BatchReceipt
 	r.want(r.postBatch("?app=shop&lane=normal&environment=sandbox&rate=1000&paused=true&label=x", `{"to":"`+device(0)+`","title":"x"}`), 202, &receipt)
@@ -170,6 +174,7 @@ func TestBatchQuery(t *testing.T) {
 
 // A damaged body ends the batch, and what was read before is sent.
 func TestDamagedBatch(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	whole := zip(lines(`{"title":"x"}`, 0, 3000))
 	for name, body := range map[string]string{"cut": whole[:len(whole)-2000], "checksum": whole[:len(whole)-8] + "12345678"} {
@@ -187,6 +192,7 @@ func TestDamagedBatch(t *testing.T) {
 
 // A sender that goes away leaves a batch with what it had sent.
 func TestBatchSenderGone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.pause()
 	address, _ := url.Parse(r.url)
@@ -210,6 +216,7 @@ func TestBatchSenderGone(t *testing.T) {
 }
 
 func TestBatchControl(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.pause()
 	var receipt BatchReceipt
@@ -246,6 +253,7 @@ func TestBatchControl(t *testing.T) {
 }
 
 func TestListBatches(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "shop", "bank")
 	var ids []string
 	for i := range 5 {
@@ -277,6 +285,7 @@ func TestListBatches(t *testing.T) {
 
 // What was read of a batch is sent while its sender pauses, packed or not.
 func TestSlowBatch(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, packed := range []bool{false, true} {
 		body, sender := io.Pipe()

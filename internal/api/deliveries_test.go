@@ -12,6 +12,7 @@ import (
 
 // Verdicts are listed newest first, by every filter there is.
 func TestListDeliveries(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "BadDeviceToken", Nth: 3})
 	before := time.Now()
@@ -61,6 +62,7 @@ func TestListDeliveries(t *testing.T) {
 
 // A delivery that took several attempts tells of each.
 func TestDeliveryHistory(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "ServiceUnavailable", Count: 1})
 	receipt := r.post(`{"to":"` + r.apple.DeviceToken + `","title":"x"}`)
@@ -78,6 +80,7 @@ func TestDeliveryHistory(t *testing.T) {
 }
 
 func TestDeadTokens(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	since := time.Now().Add(-time.Hour).Truncate(time.Second).UTC()
 	for i := range 3 {
@@ -113,6 +116,7 @@ func TestDeadTokens(t *testing.T) {
 }
 
 func TestDeadLetters(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "TopicDisallowed", Count: 2})
 	var receipts []MessageReceipt
@@ -152,6 +156,7 @@ func TestDeadLetters(t *testing.T) {
 }
 
 func TestApps(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "shop", "bank")
 	var all Apps
 	r.get("/v1/apps", &all)

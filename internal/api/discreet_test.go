@@ -13,6 +13,7 @@ const (
 // Whatever is wrong, an answer repeats neither device tokens nor payloads, and
 // neither does the log.
 func TestNothingIsRepeated(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	short := secretToken[:12]
 	filled := func(format string) string {

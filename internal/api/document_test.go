@@ -25,6 +25,7 @@ type document struct {
 // Every route is documented, every documented route is there, and every
 // reference leads somewhere.
 func TestDocument(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for path, version := range map[string]string{"/openapi.json": "3.1", "/openapi-3.0.json": "3.0"} {
 		a := r.do("GET", path, "")
@@ -115,6 +116,7 @@ func prepare(s *huma.Schema) *huma.Schema {
 // The examples are accepted, and the schema says so too; what the schema refuses
 // is refused.
 func TestDocumentedExamples(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.pause()
 	schema := prepare(messageSchema())
@@ -163,6 +165,7 @@ func TestDocumentedExamples(t *testing.T) {
 
 // answers are held against the schema of their operation.
 func TestDocumentedAnswers(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	receipt := r.do("POST", "/v1/messages", `{"to":["`+r.apple.DeviceToken+`","xyz"],"title":"x"}`)
 	var m MessageReceipt
@@ -195,6 +198,7 @@ func TestDocumentedAnswers(t *testing.T) {
 }
 
 func TestWords(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	var all struct{ Problems []kind }
 	r.get("/v1/problems", &all)
@@ -217,6 +221,7 @@ func TestWords(t *testing.T) {
 // docs/api.md names no route that does not exist, and its requests are answered
 // as it says.
 func TestDocs(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)

@@ -42,6 +42,7 @@ func TestKey(t *testing.T) {
 }
 
 func TestAuthorization(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	other := GenerateKey()
 	for given, want := range map[string]string{
@@ -69,6 +70,7 @@ func TestAuthorization(t *testing.T) {
 }
 
 func TestCrossOrigin(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.wantProblem(r.do("POST", "/v1/apps/shop:pause", "", "Sec-Fetch-Site", "cross-site"), &crossOrigin)
 	r.want(r.do("POST", "/v1/apps/shop:pause", "", "Sec-Fetch-Site", "same-origin"), 200, nil)
@@ -76,6 +78,7 @@ func TestCrossOrigin(t *testing.T) {
 }
 
 func TestRequestID(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for given, kept := range map[string]bool{"order-7.a_B": true, "x y": false, "": false, strings.Repeat("x", 41): false, "a<script>": false} {
 		a := r.do("GET", "/v1/deliveries/x", "", requestIDField, given)
@@ -88,6 +91,7 @@ func TestRequestID(t *testing.T) {
 
 // Drain refuses what is new and lets go on what runs.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	body, writer := io.Pipe()
 	req, err := http.NewRequest("POST", r.url+"/v1/batches", body)
@@ -127,6 +131,7 @@ func TestDrain(t *testing.T) {
 
 // What the engine cannot take is answered so that a sender knows what to do.
 func TestEngineRefuses(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for err, want := range map[error]struct {
 		kind  *kind
@@ -154,6 +159,7 @@ func TestEngineRefuses(t *testing.T) {
 
 // After Close of the engine nothing is accepted, and everybody is told.
 func TestEngineClosed(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	if err := r.engine.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -172,6 +178,7 @@ func TestEngineClosed(t *testing.T) {
 }
 
 func TestHealthCosts(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	before := r.figures.at
 	for range 3 {

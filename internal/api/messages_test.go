@@ -14,6 +14,7 @@ import (
 
 // A message goes the whole way, and everything can be asked about it.
 func TestMessage(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	receipt := r.post(`{"to":"` + r.apple.DeviceToken + `","title":"T","collapse_id":"c","lane":"urgent"}`)
 	if receipt.App != "shop" || receipt.Environment != "sandbox" || receipt.Lane != "urgent" || receipt.Count != 1 || receipt.Accepted != 1 || len(receipt.Deliveries) != 1 || receipt.Refused != nil {
@@ -42,6 +43,7 @@ func TestMessage(t *testing.T) {
 
 // Every way of naming devices, and what is said about a message.
 func TestMessageForms(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.pause()
 	for body, want := range map[string]MessageReceipt{
@@ -68,6 +70,7 @@ func TestMessageForms(t *testing.T) {
 
 // A device token that cannot be one costs the others nothing.
 func TestRefusedDevices(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	to := []string{"xyz", r.apple.DeviceToken, "", "abc", r.apple.DeviceToken}
 	receipt := r.post(`{"to":` + toJSON(to) + `,"title":"x"}`)
@@ -98,6 +101,7 @@ func TestRefusedDevices(t *testing.T) {
 }
 
 func TestMessageProblems(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	far := toJSON(time.Now().Add(400 * 24 * time.Hour))
 	for body, want := range map[string][]string{
@@ -163,6 +167,7 @@ func TestMessageProblems(t *testing.T) {
 
 // Without a name there has to be one app.
 func TestWhichApp(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "shop", "bank")
 	r.wantProblem(r.do("POST", "/v1/messages", `{"to":"aa","title":"x"}`), &invalidRequest, `"app" is missing: this server has several`)
 	if err := r.engine.SetApps(nil); err != nil {
@@ -174,6 +179,7 @@ func TestWhichApp(t *testing.T) {
 
 // A mistake is told once, and not what follows from it.
 func TestOnlyTheMistake(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "shop", "bank")
 	for body, want := range map[string][]string{
 		`{"to":"aa","title":"x","app":"shopp"}`:                                                  {"app"},
@@ -194,6 +200,7 @@ func TestOnlyTheMistake(t *testing.T) {
 }
 
 func TestCancelMessage(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.pause()
 	receipt := r.post(`{"to":` + toJSON(deviceTokens(0, 3)) + `,"title":"x"}`)
@@ -212,6 +219,7 @@ func TestCancelMessage(t *testing.T) {
 }
 
 func TestMessageDeliveries(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "BadDeviceToken", Nth: 2})
 	receipt := r.post(`{"to":` + toJSON(deviceTokens(0, 250)) + `,"title":"x"}`)
@@ -258,6 +266,7 @@ func TestMessageDeliveries(t *testing.T) {
 
 // What asks for something that is not there is told so.
 func TestMessageNotFound(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	receipt := r.post(`{"to":"` + r.apple.DeviceToken + `","title":"x"}`)
 	other := engine.MessageID{First: apns.NewID(), Count: 1}.String()

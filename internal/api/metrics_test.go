@@ -10,6 +10,7 @@ import (
 )
 
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "BadDeviceToken", Count: 1})
 	m := r.post(`{"to":["` + device(1) + `","` + device(2) + `","xyz"],"title":"x"}`)

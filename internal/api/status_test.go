@@ -4,6 +4,7 @@ import "testing"
 
 // The server says how it fares, with its apps.
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "shop", "other")
 	r.waitMessage(r.post(`{"to":"` + r.apple.DeviceToken + `","title":"T","app":"shop"}`).ID)
 	r.figures.forget()
