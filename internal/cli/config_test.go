@@ -45,6 +45,7 @@ apps:
 `
 
 func TestConfigExample(t *testing.T) {
+	t.Parallel()
 	dir := configDir(t, map[string]string{"aviso.yaml": exampleConfig})
 	c, warnings, err := loadConfig(configSource{file: filepath.Join(dir, "aviso.yaml")})
 	if err != nil || len(warnings) > 0 {

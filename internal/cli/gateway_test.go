@@ -15,6 +15,7 @@ import (
 // A certificate that is renewed on disk is shown to programs that connect from
 // then on; one that lacks its key changes nothing.
 func TestGatewayCertificate(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	certificate := func(name string) []byte {

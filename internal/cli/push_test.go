@@ -92,6 +92,7 @@ func newServing(t *testing.T) *serving {
 // A batch that is interrupted ends at a line; the server says what it has, and
 // sends it.
 func TestPushBatchInterrupted(t *testing.T) {
+	t.Parallel()
 	s := newServing(t)
 	in, input := io.Pipe()
 	var out, errs bytes.Buffer

@@ -80,6 +80,7 @@ func settledIn(t *testing.T, path string) (settled map[int]bool, count int) {
 // A batch is killed again and again. No line is lost, none is sent again whose
 // outcome was known, and no more are sent twice than may be on their way.
 func TestResumeAfterKill(t *testing.T) {
+	t.Parallel()
 	const total = 12000
 	server := newRig(t, func(c *sim.Config) {
 		c.MaxStreams, c.RoundTrip = 100, 10*time.Millisecond // slow enough to be interrupted
@@ -98,12 +99,15 @@ func TestResumeAfterKill(t *testing.T) {
 	sentAtKill := 0
 	for _, at := range []uint64{1500, 4000, 7000} {
 		cmd := server.send(args...)
+		// However late the kill comes, it finds the run in the middle.
+		held := server.AddFault(t, sim.Fault{Kind: sim.FaultSilence, After: int(at) + 2000 - sentAtKill})
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		server.WaitForPush(t, sim.Filter{After: at})
 		cmd.Process.Kill()
 		cmd.Wait()
+		server.RemoveFault(held)
 		// Nothing that had an outcome before was sent by this run.
 		pushes := server.Pushes(sim.Filter{After: uint64(sentAtKill)})
 		for _, p := range pushes {
@@ -196,6 +200,7 @@ func exitCodeOf(err error) int {
 // Ctrl-C ends a batch whose input is a pipe that says nothing: what was read is
 // sent and counted.
 func TestInterruptBatch(t *testing.T) {
+	t.Parallel()
 	server := newRig(t, func(c *sim.Config) { c.RoundTrip = 20 * time.Millisecond })
 	cmd := server.send("--batch", "-", "--resume", server.path("state"))
 	in, err := cmd.StdinPipe()
@@ -240,6 +245,7 @@ func TestInterruptBatch(t *testing.T) {
 
 // A second signal does not wait.
 func TestInterruptTwice(t *testing.T) {
+	t.Parallel()
 	server := newRig(t)
 	server.AddFault(t, sim.Fault{Kind: sim.FaultSilence})
 	cmd := server.send("--batch", server.file(t, "batch.ndjson", lines(1, 10)))

@@ -66,6 +66,7 @@ func (s *served) end(t *testing.T, signal os.Signal) {
 // Under load, keys change on SIGHUP and the server ends on SIGTERM. Whatever was
 // accepted has its verdict after the next start, and nothing was sent twice.
 func TestServeSignals(t *testing.T) {
+	t.Parallel()
 	second, option := withSecondKey(t)
 	apple := newRig(t, option, func(c *sim.Config) { c.RoundTrip = 20 * time.Millisecond })
 	key := apple.file(t, "key.p8", string(apple.KeyPEM))
@@ -147,6 +148,7 @@ func TestServeSignals(t *testing.T) {
 // What does not end in time stays on disk; what is being sent of a batch by then
 // is on disk too. The exit code is that of success.
 func TestServeGrace(t *testing.T) {
+	t.Parallel()
 	apple := newRig(t)
 	apple.AddFault(t, sim.Fault{Kind: sim.FaultSilence})
 	file := apple.file(t, "aviso.yaml", apple.configFor("AuthKey_"+apple.KeyID+".p8", apple.KeyID))
@@ -208,6 +210,7 @@ func TestServeGrace(t *testing.T) {
 
 // A second signal ends the process at once.
 func TestServeSecondSignal(t *testing.T) {
+	t.Parallel()
 	apple := newRig(t)
 	apple.AddFault(t, sim.Fault{Kind: sim.FaultSilence})
 	file := apple.file(t, "aviso.yaml", apple.configFor("AuthKey_"+apple.KeyID+".p8", apple.KeyID))
