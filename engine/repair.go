@@ -71,7 +71,7 @@ func repair(dir string) (lost map[string]int, err error) {
 		}
 		read[f.stream] = true
 		left -= f.size
-		n, last, err := f.repair()
+		n, last, empty, err := f.repair()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.path, err)
 		}
@@ -87,6 +87,8 @@ func repair(dir string) (lost map[string]int, err error) {
 		ended[f.stream] = ended[f.stream] || last > 0
 		if n > 0 {
 			lost[f.stream] += n
+		}
+		if n > 0 || empty {
 			// It describes the files as they were.
 			if err := os.Remove(filepath.Join(filepath.Dir(f.path), "index.db")); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, err
@@ -116,21 +118,24 @@ func blockFiles(folder string) (list []blockFile, err error) {
 }
 
 // repair writes over what is damaged in a file, and returns how many records that
-// was, and the last sequence in it, 0 if there is none.
-func (f *blockFile) repair() (lost int, last uint64, err error) {
+// was, and the last sequence in it, 0 if there is none; empty says that there is
+// nothing in it that could be read, although there should be.
+func (f *blockFile) repair() (lost int, last uint64, empty bool, err error) {
 	data, err := os.ReadFile(f.path)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, false, err
 	}
 	key := sha256.Sum256(fmt.Appendf(nil, "%s-%d", f.stream, f.number))
 	sum, err := highwayhash.NewDigest64(key[:])
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, false, err
 	}
 	b := blockData{data, sum}
 	damaged := false
+	empty = len(data) > 0
 	for at := 0; at < len(data); {
 		if r, ok := b.record(at); ok {
+			empty = false
 			if !r.tombstone {
 				last = max(last, r.sequence)
 			}
@@ -170,9 +175,9 @@ func (f *blockFile) repair() (lost int, last uint64, err error) {
 		at = next
 	}
 	if !damaged {
-		return 0, last, nil
+		return 0, last, empty, nil
 	}
-	return lost, last, replaceFile(f.path, data)
+	return lost, last, empty, replaceFile(f.path, data)
 }
 
 // blockData is the content of a file.
