@@ -302,6 +302,16 @@ func (c *chunk) notBefore() (at time.Time) {
 // come long after the unit was made.
 func (c *chunk) accepted() time.Time { return time.UnixMilli(c.at) }
 
+// rangeKeys are the keys under which the read index has the chunk's notifications.
+func (c *chunk) rangeKeys() (keys []uint64) {
+	for i := range c.targets {
+		if k := rangeKey(&c.unit, c.targets[i].number); len(keys) == 0 || keys[len(keys)-1] != k {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
 // allTargets are the places of all targets.
 func (c *chunk) allTargets() []int {
 	all := make([]int, len(c.targets))

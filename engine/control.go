@@ -64,7 +64,6 @@ type BatchRecord struct {
 	// Swept says that what was scheduled of a cancelled batch has been ended.
 	Swept bool    `json:"swept,omitempty"`
 	Rate  float64 `json:"rate,omitempty"`
-	// Units are those of further environments; the batch's own is its id.
 }
 
 const (

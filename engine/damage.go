@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -391,7 +390,6 @@ func (d *damage) count(name string, s streamState, hasNoGaps bool) *Lost {
 	default:
 		return nil
 	}
-	l.Detail = cmp.Or(l.Detail, old.Detail)
 	d.lost[name] = l
 	if l == old {
 		return nil

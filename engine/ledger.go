@@ -458,18 +458,12 @@ func (l *ledger) settled(ctx context.Context, c *chunk) (map[uint32]roundState, 
 	if err := l.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	var keys []uint64
-	for i := range c.targets {
-		if k := rangeKey(&c.unit, c.targets[i].number); len(keys) == 0 || keys[len(keys)-1] != k {
-			keys = append(keys, k)
-		}
-	}
 	wanted := make(map[uint32]bool, len(c.targets))
 	for i := range c.targets {
 		wanted[c.targets[i].number] = true
 	}
 	states := map[uint32]roundState{}
-	err := l.records(ctx, keys, func(seq uint64, v *rawVerdict) bool {
+	err := l.records(ctx, c.rangeKeys(), func(seq uint64, v *rawVerdict) bool {
 		if v.unit == c.unit && wanted[v.number] && seq >= states[v.number].record {
 			states[v.number] = roundState{v.state, v.round, seq}
 		}

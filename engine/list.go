@@ -278,19 +278,13 @@ func eachChunkOf(ctx context.Context, stream jetstream.Stream, subject string, f
 // live returns where those notifications of a chunk are that have not ended and of
 // which this is the present copy.
 func (e *Engine) live(ctx context.Context, c *chunk) (list []Verdict, err error) {
-	var keys []uint64
-	for i := range c.targets {
-		if k := rangeKey(&c.unit, c.targets[i].number); len(keys) == 0 || keys[len(keys)-1] != k {
-			keys = append(keys, k)
-		}
-	}
 	type known struct {
 		Verdict
 		round  uint32
 		record uint64
 	}
 	last := map[uint32]known{}
-	err = e.ledger.records(ctx, keys, func(seq uint64, v *rawVerdict) bool {
+	err = e.ledger.records(ctx, c.rangeKeys(), func(seq uint64, v *rawVerdict) bool {
 		if v.unit == c.unit && seq >= last[v.number].record {
 			last[v.number] = known{v.verdict(), v.round, seq}
 		}

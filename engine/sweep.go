@@ -233,9 +233,7 @@ func (e *Engine) sweepChunk(ctx context.Context, q *queue, seq uint64, c *chunk)
 			// It is not sent after this without asking, even if a clock is put back.
 			q.swept.Store(max(q.swept.Load(), seq))
 		}
-		if !e.leases.add(l) {
-			return now, len(c.targets), nil
-		}
+		e.leases.add(l)
 		defer l.end()
 		if err := l.sort(ctx); errors.Is(err, errOtherCopy) {
 			return now.Add(sweepEvery), len(c.targets), nil
