@@ -92,18 +92,14 @@ func (e *Engine) takeBackFrom(ctx context.Context, seq uint64) (next uint64, err
 	if err != nil {
 		return msg.Sequence + 1, nil // not this version either
 	}
-	q, err := e.returnTo(ctx, c)
-	if err != nil {
-		return 0, err
-	}
 	// The name is its own: where it was before, it may stand with another.
-	if err := e.moveAs(ctx, q, fmt.Sprintf("%s.aside-%d", c.unit, msg.Sequence), msg.Data); err != nil {
+	if err := e.requeueAs(ctx, c, fmt.Sprintf("%s.aside-%d", c.unit, msg.Sequence), msg.Data); err != nil {
 		return 0, err
 	}
 	if err := e.aside.DeleteMsg(ctx, msg.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, storeError(err)
 	}
-	e.log.Info("a chunk that was set aside is on its queue again", "queue", q.name, "notifications", len(c.targets))
+	e.log.Info("a chunk that was set aside is on its queue again", "app", c.app, "environment", c.environment, "notifications", len(c.targets))
 	return msg.Sequence + 1, nil
 }
 

@@ -283,11 +283,7 @@ func (e *Engine) revive(ctx context.Context, number uint64, c *chunk, why cause)
 			return err
 		}
 	}
-	q, err := e.returnTo(ctx, c)
-	if err != nil {
-		return err
-	}
-	return e.moveAs(ctx, q, fmt.Sprintf("%s.letter-%d", c.unit, number), c.append(nil))
+	return e.requeueAs(ctx, c, fmt.Sprintf("%s.letter-%d", c.unit, number), c.append(nil))
 }
 
 // letter reads a group of dead letters.

@@ -21,8 +21,9 @@ import (
 // like any copy that is out of date.
 //
 // To look for an earlier end at every verdict would be too much. Of two leases of
-// one chunk the second knows that it is not the first, so it marks its verdicts;
-// only where there is such a mark is anything looked up.
+// one chunk the second knows that it is not the first, and of two rounds the later
+// one, so it marks its verdicts; only where there is such a mark is anything looked
+// up.
 
 // lateVerdicts are those that are not to be seen. It is read from the log again
 // with the counts.

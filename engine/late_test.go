@@ -63,15 +63,18 @@ func startLog(t *testing.T) (urls string) {
 	return u.String()
 }
 
+// onLog has an engine use a log server beside others, with a lease.
+func onLog(urls string, lease time.Duration) func(*Config) {
+	return func(cfg *Config) { cfg.Store.URLs, cfg.Store.Replicas, cfg.Lease = urls, 1, lease }
+}
+
 // An engine that stands still for longer than its lease and then goes on gives
 // nothing a second end, neither in the lists nor in the counts of any engine, nor
 // after a start without the index.
 func TestOneEnd(t *testing.T) {
 	apple := apnstest.Start(t, func(cfg *sim.Config) { cfg.RoundTrip = 300 * time.Millisecond })
 	urls := startLog(t)
-	onCluster := func(cfg *Config) {
-		cfg.Store.URLs, cfg.Store.Replicas, cfg.Lease = urls, 1, time.Second
-	}
+	onCluster := onLog(urls, time.Second)
 	a := newRig(t, apple, onCluster)
 	// It stands still: first it writes no verdict, and when it has sent everything
 	// it does not renew its leases either.

@@ -119,31 +119,10 @@ func (l *later) due(ctx context.Context, msg *nats.Msg) error {
 	if early := time.Until(c.notBefore()); early > 0 {
 		return msg.NakWithDelay(early)
 	}
-	if err := l.engine.giveTo(ctx, c); err != nil {
+	if err := l.engine.requeue(ctx, c); err != nil {
 		return err
 	}
 	return msg.Ack()
-}
-
-// giveTo moves a chunk to the queue that it belongs to: the batch's own if it still
-// has one.
-func (e *Engine) giveTo(ctx context.Context, c *chunk) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	q, err := e.returnTo(ctx, c)
-	if err != nil {
-		return err
-	}
-	return e.move(ctx, q, c)
-}
-
-func (e *Engine) returnTo(ctx context.Context, c *chunk) (*queue, error) {
-	if id := c.batchID(); !id.IsZero() {
-		if q := e.knownQueue(c.path, id); q != nil {
-			return q, nil
-		}
-	}
-	return e.queueFor(ctx, c.path, BatchID{})
 }
 
 // hasten has everything that waits for a gate go on now. It does not block.
@@ -200,7 +179,7 @@ func (l *later) try(ctx context.Context, key gateKey) {
 func (l *later) early(ctx context.Context, key gateKey, most int) error {
 	moved := 0
 	return l.each(ctx, fmt.Sprintf("%s%s.%s.%s.>", subjectLater, key.app, key.environment, forGate), func(seq uint64, c *chunk) (bool, error) {
-		if err := l.engine.giveTo(ctx, c); err != nil {
+		if err := l.engine.requeue(ctx, c); err != nil {
 			return false, err
 		}
 		moved++

@@ -108,7 +108,7 @@ func (e *Engine) take(ctx context.Context, q *queue, msg *nats.Msg) {
 	l := e.newLease(c)
 	l.queue, l.seq, l.number, l.msg = q, meta.Sequence.Stream, int(meta.NumDelivered), msg
 	l.first = l.number == 1 && msg.Subject == q.subject && l.seq > max(q.known.Load(), q.swept.Load())
-	l.section.begin(c, l.number > 1)
+	l.section.begin(c, l.mayBeSecond())
 	l.renewed(time.Now())
 	if !e.leases.add(l) {
 		return // it is under way here already; the lease goes on with this message
@@ -122,6 +122,12 @@ func (e *Engine) take(ctx context.Context, q *queue, msg *nats.Msg) {
 		return
 	}
 	l.send(ctx)
+}
+
+// mayBeSecond says that another engine may decide about the same notifications, now or
+// when it wakes up: one that had the chunk before, or the one it was put back by.
+func (l *lease) mayBeSecond() bool {
+	return l.number > 1 || !l.engine.store.embedded() && l.chunk.targets[0].round > 0
 }
 
 const (
@@ -247,7 +253,9 @@ func (l *lease) park(ctx context.Context) {
 		err = e.move(ctx, q, rest)
 	}
 	if err != nil {
-		e.complain(ctx, "a batch cannot be moved out of the way", err)
+		if !isSealed(err) { // or it is made anew in a moment
+			e.complain(ctx, "a batch cannot be moved out of the way", err)
+		}
 		l.letGo(troublePause)
 		return
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"aviso.example/apns"
 )
 
@@ -216,7 +218,26 @@ func (l *lease) tend(now time.Time, renew, changed bool) {
 	if save {
 		l.engine.recorder.add(l)
 	}
-	if renew && l.queue != nil && l.valid(now) && msg.InProgress() == nil {
+	if renew && l.queue != nil && l.valid(now) {
+		l.engine.background.Go(func() { l.renew(now, msg) })
+	}
+}
+
+// inProgress is what JetStream is told by who is still at work on a message.
+var inProgress = []byte("+WPI")
+
+// renew asks the log for another term from now on. It counts when the log has said
+// so before the last one was over: what it says later may be about a lease that is
+// somebody else's by then.
+func (l *lease) renew(now time.Time, msg *nats.Msg) {
+	e := l.engine
+	if e.store.embedded() {
+		msg.InProgress()
+		return
+	}
+	ctx, cancel := context.WithTimeout(e.hard, e.cfg.Lease/4)
+	defer cancel()
+	if _, err := e.store.conn.RequestWithContext(ctx, msg.Reply, inProgress); err == nil && l.valid(time.Now()) {
 		l.renewed(now)
 	}
 }

@@ -63,7 +63,20 @@ func (s *store) puller(stream, consumer string) (*puller, error) {
 	return p, err
 }
 
-func (p *puller) close() { p.sub.Unsubscribe() }
+// close gives back what came when nobody wanted any more, or it would be nobody's
+// until its lease is over.
+func (p *puller) close() {
+	for {
+		msg, err := p.sub.NextMsg(0)
+		if err != nil {
+			break
+		}
+		if msg.Reply != "" {
+			msg.Nak()
+		}
+	}
+	p.sub.Unsubscribe()
+}
 
 // next waits for a message. Other errors than ctx's and errConsumerGone pass.
 func (p *puller) next(ctx context.Context) (*nats.Msg, error) {

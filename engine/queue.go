@@ -125,13 +125,7 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 	q := &queue{path: p, batch: batch}
 	q.name, q.subject = p.name(batch)
 	var err error
-	q.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
-		Name: q.name, Subjects: []string{q.subject, q.subject + ".>"},
-		// A queue that deletes what is acknowledged writes, and syncs, for every
-		// acknowledgement; one that is purged up to the last of them does not.
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
-	})
-	if err != nil {
+	if q.stream, err = e.openQueue(ctx, q); err != nil {
 		return nil, storeError(err)
 	}
 	if q.consumer, err = e.attach(ctx, e.store, q, q.stream); err != nil {
@@ -146,6 +140,22 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 		e.sources.Go(func() { e.source(run, q) })
 	}
 	return q, nil
+}
+
+// openQueue opens the stream of a queue.
+func (e *Engine) openQueue(ctx context.Context, q *queue) (jetstream.Stream, error) {
+	if !e.store.embedded() && !q.batch.IsZero() {
+		stream, err := e.store.Stream(ctx, q.name)
+		if err == nil && stream.CachedInfo().Config.Sealed || err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return stream, err // a sealed one stays so
+		}
+	}
+	return e.store.stream(ctx, jetstream.StreamConfig{
+		Name: q.name, Subjects: []string{q.subject, q.subject + ".>"},
+		// A queue that deletes what is acknowledged writes, and syncs, for every
+		// acknowledgement; one that is purged up to the last of them does not.
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+	})
 }
 
 // maxAckPending bounds the chunks that all engines together have leased of one
@@ -220,21 +230,29 @@ var errDropped = errors.New("the queue is gone")
 
 // put writes a chunk to a queue, for the first time.
 func (e *Engine) put(ctx context.Context, q *queue, data []byte) error {
-	return e.putAs(ctx, q, q.subject, data)
+	return e.putAs(ctx, q, "", data)
 }
 
-// putAs writes a chunk to a queue, or to the one that takes its place if it has just
-// been dropped.
-func (e *Engine) putAs(ctx context.Context, q *queue, subject string, data []byte, options ...jetstream.PublishOpt) error {
-	err := q.put(ctx, e.store, subject, data, options...)
+// putAs writes a chunk with a name to a queue, or to the one that takes its place if it
+// has just been dropped.
+func (e *Engine) putAs(ctx context.Context, q *queue, name string, data []byte, options ...jetstream.PublishOpt) error {
+	err := q.put(ctx, e.store, q.subject+name, data, options...)
 	e.sweeper.look()
 	if errors.Is(err, errDropped) {
 		if q, err = e.queueFor(ctx, q.path, q.batch); err == nil {
-			err = q.put(ctx, e.store, subject, data, options...)
+			err = q.put(ctx, e.store, q.subject+name, data, options...)
 		}
 	}
 	return err
 }
+
+// isSealed says that a queue takes nothing more, because it is about to be dropped.
+func isSealed(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && e.ErrorCode == streamSealed
+}
+
+const streamSealed jetstream.ErrorCode = 10109
 
 func (q *queue) put(ctx context.Context, s *store, subject string, data []byte, options ...jetstream.PublishOpt) error {
 	q.writing.RLock()
@@ -258,24 +276,56 @@ func (q *queue) put(ctx context.Context, s *store, subject string, data []byte, 
 // ledger: what comes this way asks, which its subject tells (lease.first).
 func (e *Engine) move(ctx context.Context, q *queue, c *chunk) error {
 	data := c.append(nil)
+	return e.moveAs(ctx, q, sumName(c, data), data)
+}
+
+// sumName is the name of a chunk that is told by its bytes.
+func sumName(c *chunk, data []byte) string {
 	sum := sha256.Sum256(data)
-	return e.moveAs(ctx, q, fmt.Sprintf("%s.%x", c.unit, sum[:8]), data)
+	return fmt.Sprintf("%s.%x", c.unit, sum[:8])
 }
 
 // moveAs is move for a chunk with a name of its own.
 func (e *Engine) moveAs(ctx context.Context, q *queue, name string, data []byte) error {
-	err := e.putAs(ctx, q, q.subject+"."+name, data, jetstream.WithExpectLastSequencePerSubject(0))
+	err := e.putAs(ctx, q, "."+name, data, jetstream.WithExpectLastSequencePerSubject(0))
 	if e, ok := errors.AsType[*jetstream.APIError](err); ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || e.ErrorCode == onItsWay) {
 		return nil // it is there
 	}
 	return err
 }
 
+// requeue moves a chunk that is on no queue to the one that it belongs to: the
+// batch's own if it still has one.
+func (e *Engine) requeue(ctx context.Context, c *chunk) error {
+	data := c.append(nil)
+	return e.requeueAs(ctx, c, sumName(c, data), data)
+}
+
+func (e *Engine) requeueAs(ctx context.Context, c *chunk, name string, data []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if id := c.batchID(); !id.IsZero() {
+		if q := e.knownQueue(c.path, id); q != nil {
+			if err := e.moveAs(ctx, q, name, data); !isSealed(err) {
+				return err
+			}
+		}
+	}
+	q, err := e.queueFor(ctx, c.path, BatchID{})
+	if err != nil {
+		return err
+	}
+	return e.moveAs(ctx, q, name, data)
+}
+
 // onItsWay is how servers of a cluster answer while somebody else's message with the
 // same subject is being written.
 const onItsWay jetstream.ErrorCode = 10164
 
-// dropIfEmpty deletes the queue of a batch that is done.
+// dropIfEmpty deletes the queue of a batch that is done. On a cluster another engine
+// may be about to write something to it, a retry that is due for one, and nobody can
+// keep it from that but the log: so the queue is sealed first, and deleted at a later
+// look if it is still empty.
 func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
 	q.writing.Lock()
 	defer q.writing.Unlock()
@@ -290,6 +340,11 @@ func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
 	// What has just been written is not pending yet.
 	if info.NumPending > 0 || info.NumAckPending > 0 || stream.State.Msgs > 0 && stream.State.LastSeq > info.AckFloor.Stream {
 		return nil
+	}
+	if cfg := stream.Config; !e.store.embedded() && !cfg.Sealed {
+		cfg.Sealed = true
+		_, err := e.store.UpdateStream(ctx, cfg)
+		return err
 	}
 	q.dropped = true
 	e.forgetQueue(q)
@@ -386,7 +441,7 @@ func (q *queue) purge(ctx context.Context) error {
 		return err
 	}
 	if info.AckFloor.Stream > 0 {
-		if err := q.stream.Purge(ctx, jetstream.WithPurgeSequence(info.AckFloor.Stream+1)); err != nil {
+		if err := q.stream.Purge(ctx, jetstream.WithPurgeSequence(info.AckFloor.Stream+1)); err != nil && !isSealed(err) {
 			return fmt.Errorf("purging %s: %w", q.name, err)
 		}
 	}

@@ -17,7 +17,7 @@ func (l *lease) announce(ctx context.Context, some []int) error {
 		t := l.chunk.targets[i] // a copy
 		if l.chunk.templates[t.template].dropUnknown && l.status[i]&marked == 0 {
 			if w.count == 0 {
-				w.begin(l.chunk, l.number > 1)
+				w.begin(l.chunk, l.mayBeSecond())
 			}
 			w.add(l.chunk, &t, now, &decision{state: Sending}, "", false)
 			l.status[i] |= announced

@@ -363,14 +363,17 @@ func ignoreGone(err error) error {
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
-	if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == deletionFailed {
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok && (e.ErrorCode == deletionFailed || e.ErrorCode == notThere) {
 		return nil
 	}
 	return err
 }
 
-// deletionFailed is how JetStream answers who deletes what is gone already.
-const deletionFailed jetstream.ErrorCode = 10057
+// How JetStream answers who deletes what is gone: at that moment, or already.
+const (
+	deletionFailed jetstream.ErrorCode = 10057
+	notThere       jetstream.ErrorCode = 10043
+)
 
 func storeError(err error) error {
 	if e, ok := errors.AsType[*jetstream.APIError](err); ok {

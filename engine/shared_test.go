@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"aviso.example/apnstest"
+	"aviso.example/internal/await"
+	"aviso.example/sim"
+)
+
+// What an engine decided long ago and writes down when another has ended the
+// notification in a later round is late.
+func TestLateRetry(t *testing.T) {
+	apple := apnstest.Start(t)
+	r := newRig(t, apple, onLog(startLog(t), time.Second))
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "ServiceUnavailable", Count: 1})
+	receipt := r.submit(hello(), devices(0, 1)...)
+	r.wait(receipt.Message)
+
+	unit, number := split(receipt.Message.First)
+	d, err := r.Delivery(t.Context(), receipt.Message.First)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &chunk{
+		path: path{d.App, d.Environment, d.Lane}, unit: unit, at: d.At.UnixMilli(),
+		templates: []template{{first: number, count: 1, accepted: 1}}, targets: []target{{number: number, token: make([]byte, 32)}},
+	}
+	var w sectionWriter
+	w.begin(c, false)
+	w.add(c, &c.targets[0], time.Now(), &decision{state: Retrying, status: 503, retryAt: time.Now().Add(time.Minute)}, "", false)
+	if err := r.recorder.write(t.Context(), &w); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.wait(receipt.Message); s.States[Accepted] != 1 {
+		t.Errorf("%+v", s)
+	}
+	if d, err := r.Delivery(t.Context(), receipt.Message.First); err != nil || d.State != Accepted || len(d.History) != 1 {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// A batch that is done loses its queue, and another engine that is about to put a
+// retry there at that moment does not lose the retry.
+func TestRetryIntoEndingQueue(t *testing.T) {
+	apple := apnstest.Start(t)
+	urls := startLog(t)
+	a, other := newRig(t, apple, onLog(urls, 5*time.Second)), newRig(t, apple, onLog(urls, 5*time.Second))
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "ServiceUnavailable", DeviceToken: device(3), Count: 1})
+	b := a.batch(BatchConfig{Rate: 10_000})
+	fill(t, b, 0, 2*maxChunk) // and it stays open, so that nobody else drops its queue
+	queueOf := func(r *rig) (q *queue) {
+		await.Until(t, "the queue of the batch being known", func() bool {
+			for _, have := range r.allQueues() {
+				if !have.batch.IsZero() {
+					q = have
+				}
+			}
+			return q != nil
+		})
+		return q
+	}
+	mine, others := queueOf(a), queueOf(other)
+	await.Until(t, "some being accepted", func() bool { return apple.Stats().Accepted >= maxChunk })
+	await.Until(t, "the queue being sealed", func() bool {
+		if err := a.dropIfEmpty(t.Context(), mine); err != nil {
+			t.Fatal(err)
+		}
+		info, err := mine.stream.Info(t.Context())
+		return err == nil && info.Config.Sealed
+	})
+	newRig(t, apple, onLog(urls, 5*time.Second)) // one that finds it so begins all the same
+	c := &chunk{path: others.path, unit: BatchID(b.ID()).unit(), batch: true, at: time.Now().UnixMilli()}
+	c.templates = []template{{payload: hello().Notification.Payload, bundleID: apple.Topic, pushType: "alert", priority: 10}}
+	c.targets = []target{{number: 5000, token: []byte(strings.Repeat("x", 32)), round: 1}}
+	if err := other.requeue(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.dropIfEmpty(t.Context(), mine); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Close(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	await.Until(t, "the retries being accepted", func() bool { return apple.Stats().Accepted >= 2*maxChunk+1 })
+}
+
+// An engine that the log does not hear any more ends what it sends when its lease
+// is over: by then somebody else may do it.
+func TestLeaseIsConfirmed(t *testing.T) {
+	urls := startLog(t)
+	cut := newCut(t, strings.TrimPrefix(urls, "nats://"))
+	mine, others := apnstest.Start(t), apnstest.Start(t)
+	const lease = 2 * time.Second
+	a := newRig(t, mine, onLog("nats://"+cut.Addr().String(), lease), func(cfg *Config) { cfg.Apps[0].Rate = 40 })
+	receipt := a.submit(hello(), devices(0, 400)...)
+	await.Until(t, "some being sent", func() bool { return mine.Stats().Accepted > 20 })
+	cut.silence(true)
+	defer cut.silence(false)
+	other := newRig(t, others, onLog(urls, lease), func(cfg *Config) { cfg.Apps[0].Rate = 1000 })
+	await.Until(t, "another taking over", func() bool { return others.Stats().Accepted > 0 })
+	before := mine.Stats().Accepted
+	other.wait(receipt.Message)
+	if after := mine.Stats().Accepted; after > before {
+		t.Errorf("%d were sent by an engine that had lost its lease", after-before)
+	}
+}
+
+// cut is a way to a server that can fall silent while its connections stay open.
+type cut struct {
+	net.Listener
+	mu     sync.RWMutex // held for writing while it is silent
+	quiet  bool
+	ended  chan struct{}
+	active sync.WaitGroup
+}
+
+func newCut(t *testing.T, to string) *cut {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cut{Listener: l, ended: make(chan struct{})}
+	c.active.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			c.active.Go(func() { c.copy(far, near) })
+			c.active.Go(func() { c.copy(near, far) })
+			c.active.Go(func() { <-c.ended; near.Close(); far.Close() })
+		}
+	})
+	t.Cleanup(func() { l.Close(); close(c.ended); c.active.Wait() })
+	return c
+}
+
+func (c *cut) copy(to, from net.Conn) {
+	defer to.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		c.mu.RLock()
+		_, werr := to.Write(buffer[:n])
+		c.mu.RUnlock()
+		if err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+func (c *cut) silence(on bool) {
+	if on == c.quiet {
+		return
+	}
+	c.quiet = on
+	if on {
+		c.mu.Lock()
+	} else {
+		c.mu.Unlock()
+	}
+}
