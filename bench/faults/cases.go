@@ -325,7 +325,7 @@ var cases = []*faultCase{
 	},
 	{
 		name: "short-lived connections", what: "GOAWAY every 50 requests", n: 2_000, short: 700,
-		fewer:  "each connection serves too few to earn its dial back, so after ten the rest comes at one a second",
+		fewer:  "each connection serves too few to earn its dial back, so after ten the rest comes at five in four seconds",
 		note:   "the documented rate holds, everything waits for its turn, and all are accepted",
 		faults: faults(sim.Fault{Kind: sim.FaultGoAway, Every: 50}),
 		client: func(_ *run, c *apns.Config) { c.BatchWindow = 50 },

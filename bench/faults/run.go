@@ -463,10 +463,11 @@ func (r *run) judge(out *row, broken func(string, ...any)) {
 }
 
 // The documented rate of attempts to connect (internal/pool/params.go): a bucket
-// of dialBurst that gains one a second, and one for each connection that
+// of dialBurst that gains one each dialEvery, and one for each connection that
 // answered earnedBack requests.
 const (
 	dialBurst  = 10
+	dialEvery  = 800 * time.Millisecond
 	earnedBack = 100
 )
 
@@ -481,7 +482,7 @@ func (r *run) judgeDials(out *row, life time.Duration, broken func(string, ...an
 	slices.SortStableFunc(r.events, func(a, b connEvent) int { return a.at.Compare(b.at) })
 	level, at, earned := float64(dialBurst), r.began, 0
 	for _, e := range r.events {
-		level = min(dialBurst, level+e.at.Sub(at).Seconds())
+		level = min(dialBurst, level+float64(e.at.Sub(at))/float64(dialEvery))
 		at = e.at
 		if e.refund {
 			level = min(dialBurst, level+1)
@@ -497,7 +498,7 @@ func (r *run) judgeDials(out *row, life time.Duration, broken func(string, ...an
 		// simulators know, if not when.
 		earned = min(earned, r.earned)
 	}
-	out.DialBound = dialBurst + int(life.Seconds()) + earned
+	out.DialBound = dialBurst + int(life/dialEvery) + earned
 	if out.Dials > out.DialBound {
 		broken("%d dials, %d allowed", out.Dials, out.DialBound)
 	}
