@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,9 @@ func newGates(e *Engine) *gates {
 // errStranger: an app is not configured here, or has no credential.
 var errStranger = errors.New("the app is not configured")
 
+// errNoPart: other engines have all of the rate, for now or for good.
+var errNoPart = errors.New("other engines send this")
+
 // admit waits until some of n notifications of a queue may be sent, takes room for
 // them in the window, and returns how many. None without an error means that
 // something has changed and the caller should look again, or that ctx is done.
@@ -156,7 +160,7 @@ func (g *gates) allowed(q *queue, n int) (now int, wait time.Duration, err error
 	}
 	for _, l := range g.limiters(q) {
 		if l.Limit() == 0 {
-			return 0, 0, nil // until the other engines know of this one
+			return 0, 0, errNoPart
 		}
 		enough := max(1, min(float64(n), float64(l.Limit())*paceStep.Seconds()))
 		if tokens := l.Tokens(); tokens < enough {
@@ -200,6 +204,20 @@ func (g *gates) limiters(q *queue) (list []*rate.Limiter) {
 		list = append(list, l)
 	}
 	return list
+}
+
+// awaitPart waits until this engine has a part of a queue's rates.
+func (g *gates) awaitPart(ctx context.Context, q *queue) {
+	for ctx.Err() == nil {
+		g.mu.Lock()
+		changed := g.changed
+		none := slices.ContainsFunc(g.limiters(q), func(l *rate.Limiter) bool { return l.Limit() == 0 })
+		g.mu.Unlock()
+		if !none {
+			return
+		}
+		untilChanged(ctx, 0, changed)
+	}
 }
 
 func (g *gates) paced(q *queue) bool {
@@ -452,7 +470,7 @@ func (g *gates) limiter(old *rate.Limiter, perSecond float64) *rate.Limiter {
 	if perSecond <= 0 {
 		return nil
 	}
-	perSecond *= g.engine.share()
+	perSecond = g.engine.part(perSecond)
 	burst := max(1, int(perSecond/paceShare))
 	if old == nil {
 		return rate.NewLimiter(rate.Limit(perSecond), burst)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"aviso.example/apns"
 )
@@ -151,13 +152,17 @@ func (l *later) runHasten(ctx context.Context) {
 		keys := l.opened
 		l.opened = map[gateKey]bool{}
 		l.mu.Unlock()
+		var all sync.WaitGroup
 		for key := range keys {
-			if err := l.early(ctx, key, 0); err != nil && ctx.Err() == nil {
-				l.engine.complain(ctx, "what waited for APNs cannot be queued", err)
-				pause(ctx, troublePause)
-				l.hasten(key)
-			}
+			all.Go(func() {
+				if err := l.early(ctx, key); err != nil && ctx.Err() == nil {
+					l.engine.complain(ctx, "what waited for APNs cannot be queued", err)
+					pause(ctx, troublePause)
+					l.hasten(key)
+				}
+			})
 		}
+		all.Wait()
 	}
 }
 
@@ -169,22 +174,51 @@ func (l *later) try(ctx context.Context, key gateKey) {
 			return
 		}
 	}
-	if err := l.early(ctx, key, 1); err != nil {
+	if err := l.tryOne(ctx, key); err != nil {
 		l.engine.complain(ctx, "what waits for APNs cannot be tried", err)
 	}
 }
 
-// early moves chunks that wait for a gate before they are due, at most so many or,
-// with 0, all.
-func (l *later) early(ctx context.Context, key gateKey, most int) error {
-	moved := 0
-	return l.each(ctx, fmt.Sprintf("%s%s.%s.%s.>", subjectLater, key.app, key.environment, forGate), func(seq uint64, c *chunk) (bool, error) {
-		if err := l.engine.requeue(ctx, c); err != nil {
-			return false, err
-		}
-		moved++
-		return moved != most, l.remove(ctx, seq)
-	})
+// waitingAt selects the subjects of what waits for a gate.
+func waitingAt(key gateKey) string {
+	return fmt.Sprintf("%s%s.%s.%s.>", subjectLater, key.app, key.environment, forGate)
+}
+
+// tryOne moves the oldest chunk that waits for a gate before it is due.
+func (l *later) tryOne(ctx context.Context, key gateKey) error {
+	msg, err := l.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(waitingAt(key)))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	} else if err != nil {
+		return storeError(err)
+	}
+	return l.earlier(ctx, msg.Subject)
+}
+
+// early moves all chunks that wait for a gate before they are due.
+func (l *later) early(ctx context.Context, key gateKey) error {
+	subjects, err := l.subjects(ctx, waitingAt(key))
+	if err != nil {
+		return err
+	}
+	moves, ctx := errgroup.WithContext(ctx)
+	moves.SetLimit(movesAtOnce)
+	for _, subject := range subjects {
+		moves.Go(func() error { return l.earlier(ctx, subject) })
+	}
+	return moves.Wait()
+}
+
+// earlier moves what is under a subject before it is due, if it is still there.
+func (l *later) earlier(ctx context.Context, subject string) error {
+	msg, c, err := l.at(ctx, subject)
+	if err != nil || c == nil {
+		return err
+	}
+	if err := l.engine.requeue(ctx, c); err != nil {
+		return err
+	}
+	return l.remove(ctx, msg.Sequence)
 }
 
 // each looks at the chunks that a filter of subjects selects, until look has seen

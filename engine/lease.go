@@ -166,6 +166,9 @@ func (l *lease) send(ctx context.Context) {
 			l.letGo(0)
 			return
 		case n == 0 && err == nil: // some was called back, is over, or may go now
+		case err == errNoPart:
+			l.letGo(0)
+			return
 		case err != nil:
 			if err != errStranger {
 				e.log.Warn("an app cannot send", "app", q.app, "environment", q.environment, "error", err)

@@ -35,6 +35,7 @@ type peers struct {
 	said    int       // by how many this engine says that it divides
 	heardAt time.Time // when it last said so, and the log has it
 	divisor int       // 0: it has no part
+	first   bool      // and of what cannot be divided, all
 	known   bool      // who was there at the beginning
 }
 
@@ -62,17 +63,29 @@ func (e *Engine) openPeers(ctx context.Context) error {
 	return nil
 }
 
-// share is this engine's part of a rate that all engines have together.
-func (e *Engine) share() float64 {
+// leastPart is the smallest part of a rate, per second, that an engine gets. Each can
+// send one at any time, and with smaller parts these would be more than a tenth of
+// what is allowed together.
+const leastPart = 10
+
+// part is this engine's part of a rate that all engines have together. What is too
+// little to be divided belongs to the first of them.
+func (e *Engine) part(perSecond float64) float64 {
 	if e.peers == nil {
-		return 1
+		return perSecond
 	}
 	e.peers.mu.Lock()
 	defer e.peers.mu.Unlock()
-	if e.peers.divisor == 0 {
+	divisor := e.peers.divisor
+	switch {
+	case divisor == 0:
 		return 0
+	case perSecond >= leastPart*float64(divisor):
+		return perSecond / float64(divisor)
+	case e.peers.first:
+		return perSecond
 	}
-	return 1 / float64(e.peers.divisor)
+	return 0
 }
 
 // run says that this engine is there until ctx is done, and then that it is not.
@@ -162,17 +175,19 @@ func (p *peers) divide(ctx context.Context) {
 		return
 	}
 	count, agreed := 1, true
+	p.first = true
 	for name, other := range p.others {
 		if now.Sub(other.at) > absentAfter {
 			delete(p.others, name)
 			continue
 		}
 		count++
+		p.first = p.first && p.name < name
 	}
 	for _, other := range p.others {
 		agreed = agreed && other.divisor >= count
 	}
-	before, told := p.divisor, p.said
+	divisor, first, told := p.divisor, p.first, p.said
 	p.said = count
 	switch {
 	case now.Sub(p.heardAt) > absentAfter:
@@ -180,7 +195,7 @@ func (p *peers) divide(ctx context.Context) {
 	case agreed, p.divisor != 0 && count >= p.divisor:
 		p.divisor = count
 	}
-	changed := p.divisor != before
+	changed := p.divisor != divisor || p.first != first
 	p.mu.Unlock()
 	if changed {
 		p.engine.gates.shared()

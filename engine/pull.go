@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"time"
 
@@ -63,19 +64,27 @@ func (s *store) puller(stream, consumer string) (*puller, error) {
 	return p, err
 }
 
-// close gives back what came when nobody wanted any more, or it would be nobody's
-// until its lease is over.
+// close gives back what came when nobody wanted any more, or other engines would have
+// to wait until its lease is over.
 func (p *puller) close() {
-	for {
-		msg, err := p.sub.NextMsg(0)
-		if err != nil {
-			break
-		}
+	for msg := range p.unasked() {
 		if msg.Reply != "" {
 			msg.Nak()
 		}
 	}
 	p.sub.Unsubscribe()
+}
+
+// unasked takes what has come while nobody asked; on an embedded log that cannot be.
+func (p *puller) unasked() iter.Seq[*nats.Msg] {
+	return func(yield func(*nats.Msg) bool) {
+		for !p.store.embedded() {
+			msg, err := p.sub.NextMsg(0)
+			if err != nil || !yield(msg) {
+				return
+			}
+		}
+	}
 }
 
 // next waits for a message. Other errors than ctx's and errConsumerGone pass.
@@ -123,10 +132,7 @@ func (p *puller) reply() string { return p.inbox + strconv.Itoa(p.asks) }
 // request that was taken for lost. It was leased then, and may be somebody else's by
 // now; it comes again when its lease is over.
 func (p *puller) forgetOld() {
-	for !p.store.embedded() {
-		if _, err := p.sub.NextMsg(0); err != nil {
-			return
-		}
+	for range p.unasked() {
 	}
 }
 

@@ -382,7 +382,11 @@ const (
 
 // source sends what is in a queue, until ctx is done.
 func (e *Engine) source(ctx context.Context, q *queue) {
-	e.read(ctx, q.name, func(msg *nats.Msg) { e.take(ctx, q, msg) })
+	e.gates.awaitPart(ctx, q)
+	e.read(ctx, q.name, func(msg *nats.Msg) {
+		e.take(ctx, q, msg)
+		e.gates.awaitPart(ctx, q)
+	})
 	if ctx.Err() == nil {
 		// A batch's queue goes when the batch is done; on a cluster another
 		// engine may have seen that first.

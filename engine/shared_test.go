@@ -110,6 +110,54 @@ func TestLeaseIsConfirmed(t *testing.T) {
 	}
 }
 
+// A rate that is too small to be divided is kept by several engines as by one, and
+// goes on when the one that had it ends.
+func TestSmallRateOfMany(t *testing.T) {
+	apple := apnstest.Start(t, recording)
+	urls := startLog(t)
+	var all []*rig
+	for range 3 {
+		all = append(all, newRig(t, apple, onLog(urls, 5*time.Second), func(cfg *Config) { cfg.Apps[0].Rate = 4 }))
+	}
+	whole := func() (first *rig, n int) {
+		for _, r := range all {
+			if r.Engine == nil {
+				continue
+			}
+			switch r.part(4) {
+			case 4:
+				first = r
+				n++
+			case 0:
+			default:
+				t.Fatalf("a part of %v", r.part(4))
+			}
+		}
+		return first, n
+	}
+	await.Until(t, "one having it", func() bool { _, n := whole(); return n == 1 && all[0].part(30) == 10 })
+	began := time.Now()
+	receipt := all[0].submit(hello(), devices(0, 12)...)
+	for _, r := range all[1:] {
+		r.submit(hello(), devices(100, 106)...)
+	}
+	await.Until(t, "some being accepted", func() bool { return apple.Stats().Accepted >= 12 })
+	first, _ := whole()
+	first.close()
+	await.Until(t, "all being accepted", func() bool { return apple.Stats().Accepted >= 24 })
+	for _, r := range all {
+		if r.Engine != nil {
+			r.wait(receipt.Message)
+		}
+	}
+	// A busy machine is late, never early; and whoever takes over may send one at once.
+	for i, at := range first.accepted(began) {
+		if earliest := time.Duration(i-1) * time.Second / 4; at.Sub(began) < earliest {
+			t.Errorf("number %d came after %v, at 4 a second", i+1, at.Sub(began))
+		}
+	}
+}
+
 // cut is a way to a server that can fall silent while its connections stay open.
 type cut struct {
 	net.Listener

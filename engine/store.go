@@ -130,7 +130,11 @@ func openStore(ctx context.Context, cfg StoreConfig, log *slog.Logger) (_ *store
 			s.replicas = 3
 		}
 		options = append(options,
-			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("disconnected from the log", "error", discreet(cfg.URLs, err)) }),
+			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+				if err != nil { // it was not this end that left
+					log.Warn("disconnected from the log", "error", discreet(cfg.URLs, err))
+				}
+			}),
 			nats.ReconnectHandler(func(c *nats.Conn) { log.Info("connected to the log again", "server", c.ConnectedServerName()) }))
 		if cfg.CredentialsFile != "" {
 			options = append(options, nats.UserCredentials(cfg.CredentialsFile))

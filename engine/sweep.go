@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -83,7 +84,7 @@ type waitBlock struct {
 // run sweeps until ctx is done.
 func (s *sweeper) run(ctx context.Context) {
 	e := s.engine
-	var strangers time.Time
+	var strangers time.Time // when they are looked for
 	s.cancelled(e.control.toBeSwept()...)
 	for ctx.Err() == nil {
 		busy, more := false, false
@@ -96,9 +97,10 @@ func (s *sweeper) run(ctx context.Context) {
 			busy, more = busy || waits, more || again
 		}
 		s.sweepUnits(ctx)
-		if time.Since(strangers) >= strangersEvery {
-			strangers = time.Now()
+		if now := time.Now(); !now.Before(strangers) {
 			e.complain(ctx, "what waits for apps that are not configured cannot be counted", s.lookForStrangers(ctx))
+			// Where much is scheduled for them, that is a long list.
+			strangers = time.Now().Add(max(strangersEvery, 20*time.Since(now)))
 		}
 		switch {
 		case more:
@@ -231,7 +233,7 @@ func (e *Engine) sweepChunk(ctx context.Context, q *queue, seq uint64, c *chunk)
 	if over {
 		if q != nil {
 			// It is not sent after this without asking, even if a clock is put back.
-			q.swept.Store(max(q.swept.Load(), seq))
+			raise(&q.swept, seq)
 		}
 		e.leases.add(l)
 		defer l.end()
@@ -262,6 +264,12 @@ func (e *Engine) sweepChunk(ctx context.Context, q *queue, seq uint64, c *chunk)
 		return end, rest, nil
 	case <-ctx.Done():
 		return end, rest, context.Cause(ctx)
+	}
+}
+
+// raise makes a number at least as high as another.
+func raise(n *atomic.Uint64, to uint64) {
+	for have := n.Load(); have < to && !n.CompareAndSwap(have, to); have = n.Load() {
 	}
 }
 
