@@ -14,6 +14,7 @@ import (
 
 	"aviso.example/engine"
 	"aviso.example/internal/api"
+	"aviso.example/internal/listen"
 )
 
 const (
@@ -30,7 +31,19 @@ const (
 	// stops, before notifications get the rest of the grace. A batch that is still
 	// being sent is cut off then; what was read of it is on disk.
 	lastRequests = 3 * time.Second
+	// mostConnections is how many connections of callers are held at a time, if the
+	// process may have twice as many descriptors. The other half is for the log, which
+	// has some files open for each lane of each app, and for connections to APNs.
+	mostConnections = 16384
 )
+
+func maxConnections() int {
+	n := listen.Descriptors()
+	if n == 0 {
+		return mostConnections
+	}
+	return max(1, min(mostConnections, n/2))
+}
 
 // server is a running engine with its API.
 type server struct {
@@ -83,11 +96,12 @@ func startServer(ctx context.Context, cfg engine.Config, o serverOptions) (*serv
 		e.Close(ctx)
 		return nil, err
 	}
+	bounded := listen.New(l, maxConnections())
 	s.http = &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, ConnState: bounded.ConnState,
 		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelInfo),
 	}
-	go func() { s.served <- s.http.Serve(l) }()
+	go func() { s.served <- s.http.Serve(bounded) }()
 	return s, nil
 }
 
