@@ -96,8 +96,8 @@ func (e *Engine) takeBackFrom(ctx context.Context, seq uint64) (next uint64, err
 	if err := e.requeueAs(ctx, c, fmt.Sprintf("%s.aside-%d", c.unit, msg.Sequence), msg.Data); err != nil {
 		return 0, err
 	}
-	if err := e.aside.DeleteMsg(ctx, msg.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, storeError(err)
+	if err := deleteMsg(ctx, e.aside, msg.Sequence); err != nil {
+		return 0, err
 	}
 	e.log.Info("a chunk that was set aside is on its queue again", "app", c.app, "environment", c.environment, "notifications", len(c.targets))
 	return msg.Sequence + 1, nil

@@ -211,7 +211,33 @@ func (e *Engine) RetryDeadLetters(ctx context.Context, number uint64) error {
 // DiscardDeadLetters forgets a group of dead letters. Errors are those of
 // RetryDeadLetters.
 func (e *Engine) DiscardDeadLetters(ctx context.Context, number uint64) error {
-	return e.withLetter(ctx, number, claimDiscard, func(context.Context, *chunk, cause) error { return nil })
+	return e.withLetter(ctx, number, claimDiscard, e.endAgain)
+}
+
+// endAgain gives an end to dead letters that somebody had begun to have sent again,
+// and had said so, when it failed.
+func (e *Engine) endAgain(ctx context.Context, c *chunk, why cause) error {
+	states, err := e.ledger.settled(ctx, c)
+	if err != nil {
+		return err
+	}
+	var w sectionWriter
+	for i := range c.targets {
+		t := &c.targets[i]
+		if last, known := states[t.number]; !known || last.state != Queued || last.round != t.round {
+			continue
+		}
+		if w.count == 0 {
+			w.begin(c, !e.store.embedded())
+		}
+		// In the round of what may be on a queue all the same, which finds it ended.
+		t.round++
+		w.add(c, t, time.Now(), &decision{state: why.state, status: why.status, reason: why.reason}, "", false)
+	}
+	if w.count == 0 {
+		return nil
+	}
+	return e.recorder.write(ctx, &w)
 }
 
 // withLetter does something with a group of dead letters, which is gone then.
@@ -235,7 +261,7 @@ func (e *Engine) withLetter(ctx context.Context, number uint64, what string, do 
 		if err := do(ctx, c, why); err != nil {
 			return err
 		}
-		return storeError(ignoreGone(stream.DeleteMsg(ctx, number)))
+		return deleteMsg(ctx, stream, number)
 	}()
 	release()
 	return err

@@ -27,6 +27,7 @@ type control struct {
 	claims  jetstream.KeyValue // who is doing something that only one can
 
 	taken atomic.Uint64 // entries
+	begun atomic.Bool   // what there was at the beginning is known
 
 	mu        sync.RWMutex
 	revisions map[string]uint64 // of what is known, by bucket and key
@@ -82,8 +83,8 @@ func (e *Engine) openControl(ctx context.Context) (*control, error) {
 		age  time.Duration
 		kv   *jetstream.KeyValue
 	}{
-		{bucketControl, 0, &c.apps}, {bucketControl + "_BATCHES", batchAge, &c.batches},
-		{bucketControl + "_CANCELS", cancelAge, &c.cancels}, {bucketControl + "_CLAIMS", claimAge, &c.claims},
+		{bucketControl, 0, &c.apps}, {bucketBatches, batchAge, &c.batches},
+		{bucketCancels, cancelAge, &c.cancels}, {bucketClaims, claimAge, &c.claims},
 	} {
 		var err error
 		if *b.kv, err = e.store.bucket(ctx, b.name, b.age); err != nil {
@@ -143,7 +144,9 @@ func (c *control) start(ctx, hard context.Context) error {
 		all.Wait()
 		close(known)
 	})
-	return e.await(ctx, "what people decided", known, c.taken.Load)
+	err := e.await(ctx, "what people decided", known, c.taken.Load)
+	c.begun.Store(err == nil)
+	return err
 }
 
 // newer reports whether an entry is newer than what is known of its key. Entries come
@@ -164,9 +167,13 @@ func (c *control) takeApp(key string, value []byte, revision uint64) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.newer("app ", key, revision) {
+	newer := c.newer("app ", key, revision)
+	if newer {
 		c.pausedApp[key] = a
+	}
+	c.mu.Unlock()
+	if newer && !a.Paused && c.begun.Load() {
+		c.engine.gates.release(key) // whichever engine was asked to resume it
 	}
 }
 
@@ -195,14 +202,14 @@ func (c *control) takeBatch(key string, value []byte, revision uint64) {
 	c.engine.gates.limitBatch(id)
 }
 
-// rate is that of a batch; 0 means no bound.
-func (c *control) rate(id BatchID) float64 {
+// rate is that of a batch, and of which app it is; 0 means no bound.
+func (c *control) rate(id BatchID) (app string, perSecond float64) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if b := c.batch[id]; b != nil {
-		return b.Rate
+		return b.App, b.Rate
 	}
-	return 0
+	return "", 0
 }
 
 func (c *control) takeCancel(key string, value []byte, _ uint64) {
@@ -256,14 +263,14 @@ func (c *control) apart(id BatchID) bool {
 	return b != nil && (b.Paused || b.Rate > 0) && !b.Cancelled
 }
 
-// rates are those of the batches that have one.
-func (c *control) rates() map[BatchID]float64 {
+// paced are the batches that have a rate.
+func (c *control) paced() map[BatchID]*BatchRecord {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	list := map[BatchID]float64{}
+	list := map[BatchID]*BatchRecord{}
 	for id, b := range c.batch {
 		if b.Rate > 0 {
-			list[id] = b.Rate
+			list[id] = b
 		}
 	}
 	return list
@@ -297,11 +304,7 @@ func (e *Engine) PauseApp(ctx context.Context, app, note string) error {
 
 // ResumeApp is the inverse of PauseApp.
 func (e *Engine) ResumeApp(ctx context.Context, app string) error {
-	if err := e.setApp(ctx, app, AppControl{At: time.Now().UTC()}); err != nil {
-		return err
-	}
-	e.gates.release(app)
-	return nil
+	return e.setApp(ctx, app, AppControl{At: time.Now().UTC()})
 }
 
 func (e *Engine) setApp(ctx context.Context, app string, a AppControl) error {

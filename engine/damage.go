@@ -198,11 +198,14 @@ func parseQueueName(name string) (p path, batch BatchID, ok bool) {
 
 // streamState is what the server tells of a stream, its losses included.
 type streamState struct {
-	Messages uint64   `json:"messages"`
-	FirstSeq uint64   `json:"first_seq"`
-	LastSeq  uint64   `json:"last_seq"`
-	Deleted  []uint64 `json:"deleted"`
-	Lost     *struct {
+	created   time.Time
+	maxAge    time.Duration
+	Messages  uint64    `json:"messages"`
+	FirstSeq  uint64    `json:"first_seq"`
+	FirstTime time.Time `json:"first_ts"`
+	LastSeq   uint64    `json:"last_seq"`
+	Deleted   []uint64  `json:"deleted"`
+	Lost      *struct {
 		Msgs  []uint64 `json:"msgs"`
 		Bytes uint64   `json:"bytes"`
 	} `json:"lost"`
@@ -216,7 +219,11 @@ func (e *Engine) streamState(ctx context.Context, name string) (s streamState, e
 		return s, storeError(err)
 	}
 	var info struct {
-		State streamState `json:"state"`
+		Created time.Time   `json:"created"`
+		State   streamState `json:"state"`
+		Config  struct {
+			MaxAge time.Duration `json:"max_age"`
+		} `json:"config"`
 		Error *struct {
 			Description string `json:"description"`
 		} `json:"error"`
@@ -227,6 +234,7 @@ func (e *Engine) streamState(ctx context.Context, name string) (s streamState, e
 	if info.Error != nil {
 		return s, fmt.Errorf("stream %s: %s", name, info.Error.Description)
 	}
+	info.State.created, info.State.maxAge = info.Created, info.Config.MaxAge
 	return info.State, nil
 }
 
@@ -234,15 +242,30 @@ func (e *Engine) streamState(ctx context.Context, name string) (s streamState, e
 // its process killed.
 const endsFile = "ends.json"
 
+type streamEnds struct {
+	// Orderly says that nothing was written after it.
+	Orderly bool
+	Streams map[string]streamEnd
+}
+
 // streamEnd is where a stream ended.
 type streamEnd struct {
+	Created        time.Time // which tells it from another of the same name
+	Oldest         time.Time // of its messages
 	Last, Messages uint64
+}
+
+func (s *streamState) end() streamEnd {
+	return streamEnd{s.created, s.FirstTime, s.LastSeq, s.Messages}
 }
 
 // guarded are the streams that damage is looked for in, and whether they have gaps of
 // their own: of some any message can be taken off.
 func (e *Engine) guarded() map[string]bool {
-	gaps := map[string]bool{streamVerdicts: false, streamDead: false, streamLater: true, streamBuried: true}
+	gaps := map[string]bool{streamVerdicts: false, streamDead: false, streamLater: true, streamBuried: true, streamAside: true}
+	for _, bucket := range controlBuckets {
+		gaps["KV_"+bucket] = true
+	}
 	for _, q := range e.allQueues() {
 		gaps[q.name] = false
 	}
@@ -251,11 +274,11 @@ func (e *Engine) guarded() map[string]bool {
 
 // writeEnds notes how much there is, before the log is closed.
 func (e *Engine) writeEnds(ctx context.Context) error {
-	ends := map[string]streamEnd{}
+	ends := streamEnds{Orderly: true, Streams: map[string]streamEnd{}}
 	for name := range e.guarded() {
 		s, err := e.streamState(ctx, name)
 		if err == nil {
-			ends[name] = streamEnd{s.LastSeq, s.Messages}
+			ends.Streams[name] = s.end()
 		} else if !e.gone(ctx, name) {
 			return err
 		}
@@ -263,7 +286,7 @@ func (e *Engine) writeEnds(ctx context.Context) error {
 	return e.noteEnds(ends)
 }
 
-func (e *Engine) noteEnds(ends map[string]streamEnd) error {
+func (e *Engine) noteEnds(ends streamEnds) error {
 	data, err := json.Marshal(ends)
 	if err == nil {
 		err = replaceFile(filepath.Join(e.store.dir, endsFile), data)
@@ -272,10 +295,10 @@ func (e *Engine) noteEnds(ends map[string]streamEnd) error {
 }
 
 // readEnds reads what noteEnds wrote, or nothing.
-func readEnds(dir string) (ends map[string]streamEnd) {
+func readEnds(dir string) (ends streamEnds) {
 	data, err := os.ReadFile(filepath.Join(dir, endsFile))
 	if err != nil || json.Unmarshal(data, &ends) != nil {
-		return nil
+		return streamEnds{}
 	}
 	return ends
 }
@@ -284,22 +307,19 @@ func readEnds(dir string) (ends map[string]streamEnd) {
 // anything is written.
 func (e *Engine) compareEnds(ctx context.Context) error {
 	ends := readEnds(e.store.dir)
-	for name, end := range ends {
+	for name, end := range ends.Streams {
 		if slices.Contains(e.store.damagedStreams, name) {
 			continue // it is not open yet
 		}
-		s, err := e.streamState(ctx, name)
-		if err != nil {
-			if !e.gone(ctx, name) {
-				return err
-			}
-			if strings.HasPrefix(name, batchStream) {
-				continue // its batch was done
-			}
-			s = streamState{}
+		missing, err := e.missing(ctx, name, end, ends.Orderly && !e.crashed)
+		if err == nil && missing > 0 {
+			// What is due at this moment is moved by the log itself.
+			pause(ctx, staleRead)
+			missing, err = e.missing(ctx, name, end, ends.Orderly && !e.crashed)
 		}
-		// The end of a stream never comes nearer, whatever is taken off it.
-		missing := min(int64(end.Last)-int64(s.LastSeq), int64(end.Messages))
+		if err != nil {
+			return err
+		}
 		if missing > e.damage.lost[name].Messages {
 			l := Lost{name, missing, lostDetail(missing)}
 			e.damage.lost[name] = l
@@ -307,6 +327,29 @@ func (e *Engine) compareEnds(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// missing is how many messages a stream lacks of those that it had; all says that
+// nothing was taken off it since.
+func (e *Engine) missing(ctx context.Context, name string, end streamEnd, all bool) (int64, error) {
+	s, err := e.streamState(ctx, name)
+	switch {
+	case err == nil && !s.created.Equal(end.Created):
+		return 0, nil // it was made anew since
+	case err == nil:
+	case !e.gone(ctx, name):
+		return 0, err
+	case strings.HasPrefix(name, batchStream) && !all:
+		return 0, nil // its batch was done
+	default:
+		s = streamState{}
+	}
+	// The end of a stream never comes nearer, whatever is taken off it.
+	missing := min(int64(end.Last)-int64(s.LastSeq), int64(end.Messages))
+	if old := s.maxAge > 0 && time.Since(end.Oldest) > s.maxAge; all && !old {
+		missing = max(missing, int64(end.Messages)-int64(s.Messages))
+	}
+	return missing, nil
 }
 
 // lookForDamage counts what is missing of the log, and says so when it has become
@@ -317,7 +360,7 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 		return nil
 	}
 	d.at = time.Now()
-	ends := map[string]streamEnd{}
+	ends := streamEnds{Streams: map[string]streamEnd{}}
 	for name, gaps := range e.guarded() {
 		s, err := e.streamState(ctx, name)
 		if err != nil {
@@ -326,7 +369,7 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 			}
 			continue // a batch's queue, which is done
 		}
-		ends[name] = streamEnd{s.LastSeq, s.Messages}
+		ends.Streams[name] = s.end()
 		s.forget(e.floor(ctx, name))
 		if l := d.count(name, s, !gaps); l != nil {
 			e.tellLost(*l)

@@ -195,6 +195,7 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	e.sources.Go(func() { e.later.run(e.sending) })
 	e.sources.Go(func() { e.later.runHasten(e.sending) })
 	e.sources.Go(func() { e.gates.probe(e.sending) })
+	e.gates.begin()
 	e.sources.Go(func() { e.sweeper.run(e.sending) })
 	e.sources.Go(func() { e.takeBack(e.sending) })
 	return nil
@@ -505,7 +506,11 @@ func (e *Engine) endBatches(ctx context.Context) error {
 		if open {
 			continue
 		}
-		if err := e.dropIfEmpty(ctx, q); err != nil {
+		if err := e.dropIfEmpty(ctx, q); isGone(err) {
+			// Another engine has deleted it.
+			e.forgetQueue(q)
+			q.cancel()
+		} else if err != nil {
 			return storeError(err)
 		}
 	}

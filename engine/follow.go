@@ -43,6 +43,10 @@ func newFollower(ctx context.Context, s *store, stream jetstream.Stream, from ui
 	return &follower{consumer: consumer, turn: turn}, nil
 }
 
+// fetchWait is how long a log without anything new is listened to before it is asked
+// again.
+const fetchWait = 5 * time.Second
+
 // read takes what comes within a while, or that many, and reports how many it
 // were.
 func (f *follower) read(ctx context.Context, most int, take func(seq uint64, data []byte) error) (n int, err error) {
@@ -51,7 +55,7 @@ func (f *follower) read(ctx context.Context, most int, take func(seq uint64, dat
 	}
 	ctx, leave := untilEither(ctx, f.turn)
 	defer leave()
-	fetch, cancel := context.WithTimeout(ctx, fetchWait/4)
+	fetch, cancel := context.WithTimeout(ctx, fetchWait)
 	defer cancel()
 	batch, err := f.consumer.Fetch(most, jetstream.FetchContext(fetch))
 	if err != nil {

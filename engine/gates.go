@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -156,7 +157,7 @@ func (g *gates) allowed(q *queue, n int) (now int, wait time.Duration, err error
 	case probe:
 		n = 1
 	case held:
-		return 0, g.gates[q.gateKey()].wait(), nil
+		return 0, max(g.gates[q.gateKey()].wait(), time.Microsecond), nil // 0 would be for ever
 	}
 	for _, l := range g.limiters(q) {
 		if l.Limit() == 0 {
@@ -455,25 +456,31 @@ func (g *gates) reset(apps map[string]*appState, generation uint64) {
 // setRates takes over the rates of apps; g.mu is held.
 func (g *gates) setRates(apps map[string]*appState) {
 	for id, a := range apps {
-		if l := g.limiter(g.rates[id], a.Rate); l != nil {
+		if l := g.limiter(g.rates[id], id, a.Rate); l != nil {
 			g.rates[id] = l
 		} else {
 			delete(g.rates, id)
 		}
 	}
+	maps.DeleteFunc(g.rates, func(id string, _ *rate.Limiter) bool { return apps[id] == nil })
 }
 
 // limiter keeps its state when the rate changes. The burst is a twentieth of a
 // second: with as much that may wait for a connection, no second has more than the
 // rate and a tenth.
-func (g *gates) limiter(old *rate.Limiter, perSecond float64) *rate.Limiter {
+func (g *gates) limiter(old *rate.Limiter, app string, perSecond float64) *rate.Limiter {
 	if perSecond <= 0 {
 		return nil
 	}
-	perSecond = g.engine.part(perSecond)
+	perSecond = g.engine.part(app, perSecond)
 	burst := max(1, int(perSecond/paceShare))
 	if old == nil {
-		return rate.NewLimiter(rate.Limit(perSecond), burst)
+		l := rate.NewLimiter(rate.Limit(perSecond), burst)
+		// The life before may have sent some a moment ago.
+		if perSecond > 0 && time.Since(g.engine.began) < time.Second {
+			l.AllowN(time.Now(), burst)
+		}
+		return l
 	}
 	old.SetLimit(rate.Limit(perSecond))
 	old.SetBurst(burst)
@@ -497,10 +504,9 @@ func (g *gates) shared() {
 	g.engine.appsMu.RLock()
 	apps := g.engine.apps
 	g.engine.appsMu.RUnlock()
-	rates := g.engine.control.rates()
 	g.setRates(apps)
-	for id, perSecond := range rates {
-		g.batches[id] = g.limiter(g.batches[id], perSecond)
+	for id, b := range g.engine.control.paced() {
+		g.batches[id] = g.limiter(g.batches[id], b.App, b.Rate)
 	}
 	g.notify()
 }
@@ -509,10 +515,41 @@ func (g *gates) shared() {
 func (g *gates) limitBatch(b BatchID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l := g.limiter(g.batches[b], g.engine.control.rate(b)); l != nil {
+	app, perSecond := g.engine.control.rate(b)
+	if l := g.limiter(g.batches[b], app, perSecond); l != nil {
 		g.batches[b] = l
 	} else {
 		delete(g.batches, b)
+	}
+}
+
+// unable are the apps that wait here for something that other engines may have: their
+// configuration, or an answer of APNs.
+func (g *gates) unable() map[string]bool {
+	apps := map[string]bool{}
+	for _, q := range g.engine.allQueues() {
+		if a := g.engine.app(q.app); a == nil || a.credential(q.environment) == nil {
+			apps[q.app] = true
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for key, b := range g.gates {
+		if b.reason != "" {
+			apps[key.app] = true
+		}
+	}
+	return apps
+}
+
+// begin has what waited for a gate in the life before go on: they are all open, and
+// shut soon if nothing has changed.
+func (g *gates) begin() {
+	g.engine.appsMu.RLock()
+	defer g.engine.appsMu.RUnlock()
+	for id := range g.engine.apps {
+		g.engine.later.hasten(gateKey{id, apns.Production})
+		g.engine.later.hasten(gateKey{id, apns.Sandbox})
 	}
 }
 

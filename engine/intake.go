@@ -426,6 +426,10 @@ func (w *chunkWriter) write(data []byte, later string, sendAt int64, chunks int)
 		}
 	}
 	if sendAt != 0 {
+		// What is scheduled is counted with the queue that it will be put on.
+		if _, err := w.engine.queueFor(ctx, w.chunk.path, BatchID{}); err != nil {
+			return err
+		}
 		return w.engine.putAt(ctx, later, data, time.UnixMilli(sendAt))
 	}
 	get := w.queue

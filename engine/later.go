@@ -27,11 +27,12 @@ type later struct {
 
 	mu      sync.Mutex
 	opened  map[gateKey]bool // gates that opened; what waited for them is to be moved
+	moving  map[gateKey]bool // gates for which it is being moved
 	opening chan struct{}    // has something in it when opened has
 }
 
 func (e *Engine) openLater(ctx context.Context) (err error) {
-	l := &later{engine: e, opened: map[gateKey]bool{}, opening: make(chan struct{}, 1)}
+	l := &later{engine: e, opened: map[gateKey]bool{}, moving: map[gateKey]bool{}, opening: make(chan struct{}, 1)}
 	if l.stream, err = e.store.stream(ctx, jetstream.StreamConfig{
 		Name: streamLater, Subjects: []string{subjectLater + ">", subjectDue},
 		Retention: jetstream.WorkQueuePolicy, AllowMsgSchedules: true, AllowDirect: true,
@@ -97,16 +98,19 @@ func (l *later) run(ctx context.Context) {
 	var moves sync.WaitGroup
 	defer moves.Wait()
 	slots := make(chan struct{}, movesAtOnce)
-	l.engine.read(ctx, streamLater, func(msg *nats.Msg) {
-		slots <- struct{}{}
-		moves.Go(func() {
-			defer func() { <-slots }()
-			if err := l.due(ctx, msg); err != nil {
-				l.engine.complain(ctx, "what is due cannot be queued", err)
-				msg.NakWithDelay(troublePause)
-			}
+	for ctx.Err() == nil { // its consumer may be gone for a moment only
+		l.engine.read(ctx, streamLater, func(msg *nats.Msg, _ time.Time) {
+			slots <- struct{}{}
+			moves.Go(func() {
+				defer func() { <-slots }()
+				if err := l.due(ctx, msg); err != nil {
+					l.engine.complain(ctx, "what is due cannot be queued", err)
+					msg.NakWithDelay(troublePause)
+				}
+			})
 		})
-	})
+		pause(ctx, troublePause)
+	}
 }
 
 // due puts a chunk that is due onto its queue. If the process ends before the
@@ -140,8 +144,10 @@ func (l *later) hasten(key gateKey) {
 	}
 }
 
-// runHasten does what hasten asks for until ctx is done.
+// runHasten does what hasten asks for until ctx is done, for each gate by itself.
 func (l *later) runHasten(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -149,20 +155,29 @@ func (l *later) runHasten(ctx context.Context) {
 		case <-l.opening:
 		}
 		l.mu.Lock()
-		keys := l.opened
-		l.opened = map[gateKey]bool{}
-		l.mu.Unlock()
-		var all sync.WaitGroup
-		for key := range keys {
-			all.Go(func() {
-				if err := l.early(ctx, key); err != nil && ctx.Err() == nil {
-					l.engine.complain(ctx, "what waited for APNs cannot be queued", err)
-					pause(ctx, troublePause)
-					l.hasten(key)
-				}
-			})
+		for key := range l.opened {
+			if !l.moving[key] {
+				delete(l.opened, key)
+				l.moving[key] = true
+				all.Go(func() { l.moveEarly(ctx, key) })
+			}
 		}
-		all.Wait()
+		l.mu.Unlock()
+	}
+}
+
+func (l *later) moveEarly(ctx context.Context, key gateKey) {
+	err := l.early(ctx, key)
+	if err != nil {
+		l.engine.complain(ctx, "what waited for APNs cannot be queued", err)
+		pause(ctx, troublePause)
+	}
+	l.mu.Lock()
+	delete(l.moving, key)
+	again := l.opened[key] || err != nil
+	l.mu.Unlock()
+	if again {
+		l.hasten(key)
 	}
 }
 
@@ -184,15 +199,21 @@ func waitingAt(key gateKey) string {
 	return fmt.Sprintf("%s%s.%s.%s.>", subjectLater, key.app, key.environment, forGate)
 }
 
-// tryOne moves the oldest chunk that waits for a gate before it is due.
+// tryOne moves the oldest chunk that waits for a gate, and can be read, before it is
+// due.
 func (l *later) tryOne(ctx context.Context, key gateKey) error {
-	msg, err := l.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(waitingAt(key)))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	} else if err != nil {
-		return storeError(err)
+	for seq := uint64(1); ; seq++ {
+		msg, err := l.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(waitingAt(key)))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		} else if err != nil {
+			return storeError(err)
+		}
+		if _, err := parseChunk(msg.Data); err == nil {
+			return l.earlier(ctx, msg.Subject)
+		}
+		seq = msg.Sequence
 	}
-	return l.earlier(ctx, msg.Subject)
 }
 
 // early moves all chunks that wait for a gate before they are due.
@@ -275,7 +296,7 @@ func (l *later) at(ctx context.Context, subject string) (*jetstream.RawStreamMsg
 
 // remove takes a chunk off, if it has not become due.
 func (l *later) remove(ctx context.Context, seq uint64) error {
-	return storeError(ignoreGone(l.stream.DeleteMsg(ctx, seq)))
+	return deleteMsg(ctx, l.stream, seq)
 }
 
 // waiting returns a scheduled chunk of a unit, of those that can hold the

@@ -92,12 +92,14 @@ func (e *Engine) newLease(c *chunk) *lease {
 }
 
 // take begins a lease with a message from a queue. It returns when the chunk has
-// been handed to the client, so that a queue reads no faster than it can send.
-func (e *Engine) take(ctx context.Context, q *queue, msg *nats.Msg) {
+// been handed to the client, so that a queue reads no faster than it can send. The
+// lease may run since a time.
+func (e *Engine) take(ctx context.Context, q *queue, msg *nats.Msg, since time.Time) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return // not a message of a stream
 	}
+	q.cameBack(meta.Sequence.Stream)
 	c, err := parseChunk(msg.Data)
 	if err != nil {
 		if e.setAside(ctx, q.name, msg, err) {
@@ -109,7 +111,10 @@ func (e *Engine) take(ctx context.Context, q *queue, msg *nats.Msg) {
 	l.queue, l.seq, l.number, l.msg = q, meta.Sequence.Stream, int(meta.NumDelivered), msg
 	l.first = l.number == 1 && msg.Subject == q.subject && l.seq > max(q.known.Load(), q.swept.Load())
 	l.section.begin(c, l.mayBeSecond())
-	l.renewed(time.Now())
+	l.renewed(since)
+	if !l.valid(time.Now()) {
+		return // it was on its way for so long that it is somebody else's
+	}
 	if !e.leases.add(l) {
 		return // it is under way here already; the lease goes on with this message
 	}
@@ -125,9 +130,9 @@ func (e *Engine) take(ctx context.Context, q *queue, msg *nats.Msg) {
 }
 
 // mayBeSecond says that another engine may decide about the same notifications, now or
-// when it wakes up: one that had the chunk before, or the one it was put back by.
+// when it wakes up: one that had the chunk before, or that it was put back by.
 func (l *lease) mayBeSecond() bool {
-	return l.number > 1 || !l.engine.store.embedded() && l.chunk.targets[0].round > 0
+	return l.number > 1 || !l.engine.store.embedded() && (l.chunk.targets[0].round > 0 || l.msg.Subject != l.queue.subject)
 }
 
 const (
@@ -144,6 +149,10 @@ const (
 func (l *lease) send(ctx context.Context) {
 	e, q := l.engine, l.queue
 	for {
+		if !l.valid(time.Now()) {
+			l.letGo(0)
+			return
+		}
 		turn, wake := context.WithCancel(ctx)
 		l.mu.Lock()
 		l.wake = wake

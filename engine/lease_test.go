@@ -23,14 +23,14 @@ func testComesAgainAfterVerdicts(t *testing.T) {
 	}
 	q.cancel() // the test reads it, and nobody else
 	receipt := r.submit(hello(), devices(0, 2)...)
-	p, err := r.store.puller(q.name, consumerName)
+	p, err := r.puller(q.name, consumerName)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.close()
 	next := func() *nats.Msg {
 		t.Helper()
-		msg, err := p.next(t.Context())
+		msg, _, err := p.next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func testComesAgainAfterVerdicts(t *testing.T) {
 	if n := r.leases.count(); n != 0 {
 		t.Errorf("%d leases", n)
 	}
-	r.take(t.Context(), q, msg)
+	r.take(t.Context(), q, msg, time.Now())
 	if s := r.wait(receipt.Message); s.States[Cancelled] != 1 || s.States[Accepted] != 1 {
 		t.Errorf("%v", s.States)
 	}

@@ -53,7 +53,7 @@ func (s *leases) add(l *lease) bool {
 		old.mu.Lock()
 		old.msg = l.msg
 		old.mu.Unlock()
-		old.renewed(time.Now())
+		old.validUntil.Store(l.validUntil.Load())
 		return false
 	}
 	s.held[l.key()] = l
@@ -226,9 +226,9 @@ func (l *lease) tend(now time.Time, renew, changed bool) {
 // inProgress is what JetStream is told by who is still at work on a message.
 var inProgress = []byte("+WPI")
 
-// renew asks the log for another term from now on. It counts when the log has said
-// so before the last one was over: what it says later may be about a lease that is
-// somebody else's by then.
+// renew asks the log for another term from now on. It counts when the log's answer
+// came before the last one was over: the log answers whoever asks, also about a lease
+// that is somebody else's by then.
 func (l *lease) renew(now time.Time, msg *nats.Msg) {
 	e := l.engine
 	if e.store.embedded() {

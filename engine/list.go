@@ -247,7 +247,7 @@ func (q *queue) listNumber() uint64 { return hash(0x2545f4914f6cdd1d, []byte(q.n
 // on.
 func (q *queue) eachChunk(ctx context.Context, from uint64, look func(seq uint64, c *chunk) (*Place, error)) (*Place, error) {
 	info, err := q.consumer.Info(ctx)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+	if isGone(err) {
 		return nil, nil // its batch is done
 	} else if err != nil {
 		return nil, storeError(err)

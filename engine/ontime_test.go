@@ -353,3 +353,34 @@ func testStartOnTime(t *testing.T) {
 	r.cfg.Store.Dir = next
 	r.goesOn(3099, "after a crash", r.open)
 }
+
+// A purge of what is done does not make the log forget what is to come again: a batch
+// goes on when its app is back, and not half a minute later.
+func TestComesBackAfterPurge(t *testing.T) { virtually(t, testComesBackAfterPurge) }
+
+func testComesBackAfterPurge(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "ServiceUnavailable"})
+	b := r.batch(BatchConfig{Rate: 50})
+	fill(t, b, 0, 100)
+	if _, err := b.Close(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second) // some are put back for later, in chunks of their own
+	for _, apps := range [][]App{nil, r.cfg.Apps} {
+		if err := r.SetApps(apps); err != nil {
+			t.Fatal(err)
+		}
+		if apps == nil {
+			time.Sleep(time.Second)
+			apple.ClearFaults()
+			time.Sleep(time.Second)
+		}
+	}
+	began := time.Now()
+	r.waitBatch(b.ID(), isDone)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the batch went on after %v", took)
+	}
+}

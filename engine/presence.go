@@ -3,7 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,27 +24,54 @@ const (
 // peers are the engines that share a cluster, among which rates are divided. Work
 // needs no dividing: who has room takes the next chunk.
 //
-// Each says by how many it divides. One that has just come takes its part when all
-// others have said that they divide by as many: until then they send as fast as all
-// are allowed to. One that has not been heard for so long that the others count it
-// no more takes none either.
+// Each says by how many it divides. A change makes parts smaller at once, and larger
+// when all others have said that they divide by as many: until then they may send as
+// fast as they did. One that has not been heard for so long that the others count it
+// no more has no part either.
+//
+// What is too little to be divided belongs to the first of those that can send it, so
+// each also says for which apps it cannot.
 type peers struct {
 	engine *Engine
 	kv     jetstream.KeyValue
 	name   string
 
+	speaking sync.Mutex // what is said later is on the log later
+
 	mu      sync.Mutex
 	others  map[string]peer
-	said    int       // by how many this engine says that it divides
-	heardAt time.Time // when it last said so, and the log has it
-	divisor int       // 0: it has no part
-	first   bool      // and of what cannot be divided, all
-	known   bool      // who was there at the beginning
+	own     peer            // what this engine says
+	unable  map[string]bool // what the log has of that
+	unsaid  bool            // it has to be said again soon
+	heardAt time.Time       // when the log had it last
+	divisor int             // agreed; 0: it has no part
+	known   bool            // who was there at the beginning
+	parts   string          // what the rates of the gates depend on
 }
 
+// peer is what an engine says.
 type peer struct {
 	divisor int
+	unable  map[string]bool // apps that it cannot send now
 	at      time.Time
+}
+
+func (p *peer) String() string {
+	return strings.Join(append([]string{strconv.Itoa(p.divisor)}, slices.Sorted(maps.Keys(p.unable))...), " ")
+}
+
+// parsePeer reads what another engine says.
+func parsePeer(text string) (p peer) {
+	words := strings.Fields(text)
+	p.at, p.unable = time.Now(), map[string]bool{}
+	for i, word := range words {
+		if i == 0 {
+			p.divisor, _ = strconv.Atoi(word) // 0 agrees with nobody
+		} else {
+			p.unable[word] = true
+		}
+	}
+	return p
 }
 
 func (e *Engine) openPeers(ctx context.Context) error {
@@ -49,7 +79,7 @@ func (e *Engine) openPeers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := &peers{engine: e, kv: kv, others: map[string]peer{}, said: 1}
+	p := &peers{engine: e, kv: kv, others: map[string]peer{}, own: peer{divisor: 1}}
 	if p.name, err = e.store.engineName(); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
@@ -59,7 +89,7 @@ func (e *Engine) openPeers(ctx context.Context) error {
 		return fmt.Errorf("engine: the list of engines: %w", err)
 	}
 	e.background.Go(func() { p.watch(e.hard) })
-	e.background.Go(func() { p.run(e.hard) })
+	e.background.Go(func() { p.run(e.sending) }) // who sends no more is not there
 	return nil
 }
 
@@ -68,24 +98,62 @@ func (e *Engine) openPeers(ctx context.Context) error {
 // what is allowed together.
 const leastPart = 10
 
-// part is this engine's part of a rate that all engines have together. What is too
-// little to be divided belongs to the first of them.
-func (e *Engine) part(perSecond float64) float64 {
+// part is this engine's part of a rate of an app that all engines have together.
+func (e *Engine) part(app string, perSecond float64) float64 {
 	if e.peers == nil {
 		return perSecond
 	}
-	e.peers.mu.Lock()
-	defer e.peers.mu.Unlock()
-	divisor := e.peers.divisor
-	switch {
-	case divisor == 0:
+	return e.peers.part(app, perSecond)
+}
+
+func (p *peers) part(app string, perSecond float64) float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.divisor == 0 {
 		return 0
-	case perSecond >= leastPart*float64(divisor):
-		return perSecond / float64(divisor)
-	case e.peers.first:
-		return perSecond
 	}
-	return 0
+	first := p.first(app)
+	of := func(divisor int) float64 {
+		switch {
+		case perSecond >= leastPart*float64(divisor):
+			return perSecond / float64(divisor)
+		case first:
+			return perSecond
+		}
+		return 0
+	}
+	return min(of(p.divisor), of(p.own.divisor))
+}
+
+// first reports whether this engine is the first of those that can send an app or, if
+// none can, of all: it finds out when that is over. p.mu is held.
+func (p *peers) first(app string) bool {
+	able, first := !p.unable[app], true
+	for name, other := range p.others {
+		switch can := !other.unable[app]; {
+		case can && !able:
+			return false
+		case can == able && name < p.name:
+			first = false
+		}
+	}
+	return first
+}
+
+// changed has the gates take over new parts, if there are any.
+func (p *peers) changed() {
+	p.mu.Lock()
+	parts := fmt.Sprint(p.divisor, p.own.divisor, slices.Sorted(maps.Keys(p.unable)))
+	for _, name := range slices.Sorted(maps.Keys(p.others)) {
+		other := p.others[name]
+		parts += "\n" + name + " " + other.String()
+	}
+	same := parts == p.parts
+	p.parts = parts
+	p.mu.Unlock()
+	if !same {
+		p.engine.gates.shared()
+	}
 }
 
 // run says that this engine is there until ctx is done, and then that it is not.
@@ -105,28 +173,30 @@ func (p *peers) run(ctx context.Context) {
 		due := time.Since(p.heardAt) >= presentEvery
 		p.mu.Unlock()
 		if due {
-			if err := p.present(ctx); err != nil && ctx.Err() == nil {
-				p.engine.log.Warn("the other engines cannot be told that this one is there", "error", discreet(p.engine.cfg.Store.URLs, err))
-			}
+			p.say(ctx)
 		}
 		p.divide(ctx)
 	}
 }
 
-// present says that this engine is there, and by how many it divides.
+// present says that this engine is there, by how many it divides, and what it cannot
+// send.
 func (p *peers) present(ctx context.Context) error {
+	p.speaking.Lock()
+	defer p.speaking.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, presentEvery)
 	defer cancel()
 	p.mu.Lock()
-	said, at := p.said, time.Now()
+	said, unable, at := p.own.String(), p.own.unable, time.Now()
 	p.mu.Unlock()
-	if _, err := p.kv.PutString(ctx, p.name, strconv.Itoa(said)); err != nil {
-		return err
-	}
+	_, err := p.kv.PutString(ctx, p.name, said)
 	p.mu.Lock()
-	p.heardAt = at
+	if p.unsaid = err != nil; !p.unsaid {
+		p.heardAt, p.unable = at, unable
+	}
 	p.mu.Unlock()
-	return nil
+	p.changed()
+	return err
 }
 
 // watch follows what the others say.
@@ -159,50 +229,47 @@ func (p *peers) hear(entry jetstream.KeyValueEntry) {
 		delete(p.others, entry.Key())
 		return
 	}
-	n, err := strconv.Atoi(string(entry.Value()))
-	if err != nil {
-		n = 1 // it says nothing that is known here, and may send as fast as it likes
-	}
-	p.others[entry.Key()] = peer{n, time.Now()}
+	p.others[entry.Key()] = parsePeer(string(entry.Value()))
 }
 
-// divide works out this engine's part anew, and says so if it has become less.
+// divide works out this engine's part anew, and tells the others what has changed.
 func (p *peers) divide(ctx context.Context) {
 	now := time.Now()
+	unable := p.engine.gates.unable()
 	p.mu.Lock()
 	if !p.known {
 		p.mu.Unlock()
 		return
 	}
 	count, agreed := 1, true
-	p.first = true
 	for name, other := range p.others {
 		if now.Sub(other.at) > absentAfter {
 			delete(p.others, name)
 			continue
 		}
 		count++
-		p.first = p.first && p.name < name
 	}
 	for _, other := range p.others {
-		agreed = agreed && other.divisor >= count
+		agreed = agreed && other.divisor == count
 	}
-	divisor, first, told := p.divisor, p.first, p.said
-	p.said = count
+	changed := p.unsaid || p.own.divisor != count || !maps.Equal(p.own.unable, unable)
+	p.own = peer{divisor: count, unable: unable}
 	switch {
 	case now.Sub(p.heardAt) > absentAfter:
 		p.divisor = 0 // the others do not count on it
-	case agreed, p.divisor != 0 && count >= p.divisor:
+	case agreed:
 		p.divisor = count
 	}
-	changed := p.divisor != divisor || p.first != first
 	p.mu.Unlock()
+	p.changed()
 	if changed {
-		p.engine.gates.shared()
+		p.say(ctx)
 	}
-	if told != count {
-		if err := p.present(ctx); err != nil {
-			p.engine.complain(ctx, "the other engines cannot be told of this one's part", err)
-		}
+}
+
+// say is present, and complains. What could not be said is said again at the next look.
+func (p *peers) say(ctx context.Context) {
+	if err := p.present(ctx); err != nil && ctx.Err() == nil {
+		p.engine.complain(ctx, "the other engines cannot be told of this one", err)
 	}
 }

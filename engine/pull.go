@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"strconv"
 	"time"
 
@@ -24,15 +23,18 @@ type puller struct {
 	request []byte
 	silence time.Duration // after which nothing will come any more
 
-	inbox string // and a number, by which the answers to old requests are told
-	asks  int
-	sub   *nats.Subscription
-	turn  context.Context // in which it was asked
-	asked time.Time       // zero: nothing is asked for
+	inbox   string // and a number, by which the answers to old requests are told
+	asks    int
+	sub     *nats.Subscription
+	turn    context.Context // in which it was asked
+	pending bool            // something is asked for
+	since   time.Time       // when it was; a lease that it leads to began no earlier
+	heard   time.Time       // when something was last heard of it
 }
 
 const (
-	// pullExpiry is how long the log keeps a request that it has nothing for.
+	// pullExpiry is how long the log keeps a request that it has nothing for. On a
+	// cluster it is half a lease at most: a lease can have begun when it was asked for.
 	pullExpiry = 20 * time.Second
 	// pullHeartbeat is how often the servers of a cluster say that they have not
 	// forgotten a request; a new leader has.
@@ -45,109 +47,116 @@ const (
 var errConsumerGone = errors.New("the queue is gone")
 
 // puller returns one for a consumer of a stream. Close it.
-func (s *store) puller(stream, consumer string) (*puller, error) {
-	p := &puller{store: s, subject: fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, consumer), silence: pullExpiry + pullSlack}
+func (e *Engine) puller(stream, consumer string) (*puller, error) {
+	s, expires := e.store, pullExpiry
+	if !s.embedded() {
+		expires = min(expires, e.cfg.Lease/2)
+	}
+	p := &puller{store: s, subject: fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, consumer), silence: expires + pullSlack}
 	ask := struct {
 		Batch     int           `json:"batch"`
 		Expires   time.Duration `json:"expires"`
 		Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
-	}{Batch: 1, Expires: pullExpiry}
-	if !s.embedded() {
+	}{Batch: 1, Expires: expires}
+	if !s.embedded() && expires >= 2*pullHeartbeat {
 		ask.Heartbeat, p.silence = pullHeartbeat, pullHeartbeat+pullSlack
 	}
 	var err error
 	if p.request, err = json.Marshal(ask); err != nil {
 		return nil, err
 	}
-	p.inbox = s.conn.NewInbox() + "."
-	p.sub, err = s.conn.SubscribeSync(p.inbox + "*")
-	return p, err
+	return p, p.listen()
 }
 
-// close gives back what came when nobody wanted any more, or other engines would have
-// to wait until its lease is over.
+// listen takes an inbox.
+func (p *puller) listen() (err error) {
+	p.inbox = p.store.conn.NewInbox() + "."
+	p.sub, err = p.store.conn.SubscribeSync(p.inbox + "*")
+	return err
+}
+
+// giveUp takes a request for lost. On a cluster it may not be: what it leads to is
+// leased from then on, comes when that is long over, and is somebody else's by now.
+// So nobody listens to it any more.
+func (p *puller) giveUp() error {
+	p.pending = false
+	if p.store.embedded() {
+		return nil
+	}
+	p.sub.Unsubscribe()
+	return p.listen()
+}
+
+// close gives back what comes when nobody wants it any more, or other engines would
+// have to wait until its lease is over.
 func (p *puller) close() {
-	for msg := range p.unasked() {
-		if msg.Reply != "" {
+	if p.pending && !p.store.embedded() && p.sub.Drain() == nil {
+		p.store.conn.FlushTimeout(pullSlack)
+		if msg, err := p.sub.NextMsg(time.Millisecond); err == nil && msg.Reply != "" && time.Since(p.since) < p.silence {
 			msg.Nak()
 		}
 	}
 	p.sub.Unsubscribe()
 }
 
-// unasked takes what has come while nobody asked; on an embedded log that cannot be.
-func (p *puller) unasked() iter.Seq[*nats.Msg] {
-	return func(yield func(*nats.Msg) bool) {
-		for !p.store.embedded() {
-			msg, err := p.sub.NextMsg(0)
-			if err != nil || !yield(msg) {
-				return
-			}
-		}
-	}
-}
-
-// next waits for a message. Other errors than ctx's and errConsumerGone pass.
-func (p *puller) next(ctx context.Context) (*nats.Msg, error) {
+// next waits for a message, and returns since when its lease may run. Other errors
+// than ctx's and errConsumerGone pass.
+func (p *puller) next(ctx context.Context) (*nats.Msg, time.Time, error) {
 	for {
 		if turn := p.store.turn(); turn != p.turn {
-			p.turn, p.asked = turn, time.Time{} // what was asked before is forgotten
+			p.turn, p.pending = turn, false // what was asked before is forgotten
 		}
-		if p.asked.IsZero() {
-			p.forgetOld()
+		if !p.pending {
 			p.asks++
+			p.since = time.Now()
+			p.heard, p.pending = p.since, true
 			if err := p.store.conn.PublishRequest(p.subject, p.reply(), p.request); err != nil {
-				return nil, err
+				p.pending = false
+				return nil, time.Time{}, err
 			}
-			p.asked = time.Now()
 		}
 		msg, err := p.wait(ctx)
 		switch {
+		case err == nil:
 		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case err != nil:
-			p.asked = time.Time{}
+			return nil, time.Time{}, context.Cause(ctx)
+		default:
+			if err := p.giveUp(); err != nil {
+				return nil, time.Time{}, err
+			}
 			if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 				continue // nothing was heard of it, or the log was opened again
 			}
-			return nil, err
+			return nil, time.Time{}, err
 		}
 		if status := msg.Header.Get("Status"); status == "" || len(msg.Data) > 0 {
-			p.asked = time.Time{}
-			return msg, nil
+			p.pending = false
+			return msg, p.since, nil
 		} else if msg.Subject != p.reply() {
 			continue // about an old one
 		} else if status == "100" {
-			p.asked = time.Now() // a heartbeat
+			p.heard = time.Now() // a heartbeat
 			continue
 		} else if err := p.refused(ctx, status, msg.Header.Get("Description")); err != nil {
-			return nil, err
+			return nil, time.Time{}, err
 		}
 	}
 }
 
 func (p *puller) reply() string { return p.inbox + strconv.Itoa(p.asks) }
 
-// forgetOld throws away what came while nobody asked: on a cluster, in answer to a
-// request that was taken for lost. It was leased then, and may be somebody else's by
-// now; it comes again when its lease is over.
-func (p *puller) forgetOld() {
-	for range p.unasked() {
-	}
-}
-
 // wait returns what comes next.
 func (p *puller) wait(ctx context.Context) (*nats.Msg, error) {
 	ctx, leave := untilEither(ctx, p.turn)
 	defer leave()
-	ctx, cancel := context.WithDeadline(ctx, p.asked.Add(p.silence))
+	ctx, cancel := context.WithDeadline(ctx, p.heard.Add(p.silence))
 	defer cancel()
 	return p.sub.NextMsgWithContext(ctx)
 }
 
 // refused takes note that a request is over without a message.
 func (p *puller) refused(ctx context.Context, status, description string) error {
-	p.asked = time.Time{}
+	p.pending = false
 	switch {
 	case status == "404", status == "408": // nothing came within its time
 		return nil

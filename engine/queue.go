@@ -39,6 +39,10 @@ type queue struct {
 	// not come to an orderly end.
 	known, doubtful atomic.Uint64
 
+	// givenBack are chunks that are to come again.
+	backMu    sync.Mutex
+	givenBack map[uint64]bool
+
 	// writing keeps the queue from being dropped while something is written to it.
 	writing sync.RWMutex
 	dropped bool
@@ -48,6 +52,7 @@ type queue struct {
 	leased   atomic.Int64  // chunks taken from it and not yet done
 	finished atomic.Uint64 // chunks done; purging is due when it has changed
 	purged   uint64        // finished at the last purge; the janitor's
+	sealed   time.Time     // when it was seen to take nothing any more; the janitor's
 
 	// What waits, and that nothing did when so many had been written; the
 	// sweeper's.
@@ -230,7 +235,13 @@ var errDropped = errors.New("the queue is gone")
 
 // put writes a chunk to a queue, for the first time.
 func (e *Engine) put(ctx context.Context, q *queue, data []byte) error {
-	return e.putAs(ctx, q, "", data)
+	err := e.putAs(ctx, q, "", data)
+	if isSealed(err) {
+		if q, err = e.queueFor(ctx, q.path, BatchID{}); err == nil {
+			err = e.putAs(ctx, q, "", data)
+		}
+	}
+	return err
 }
 
 // putAs writes a chunk with a name to a queue, or to the one that takes its place if it
@@ -306,7 +317,7 @@ func (e *Engine) requeueAs(ctx context.Context, c *chunk, name string, data []by
 	defer cancel()
 	if id := c.batchID(); !id.IsZero() {
 		if q := e.knownQueue(c.path, id); q != nil {
-			if err := e.moveAs(ctx, q, name, data); !isSealed(err) {
+			if err := e.moveAs(ctx, q, name, data); !isSealed(err) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
 				return err
 			}
 		}
@@ -324,8 +335,8 @@ const onItsWay jetstream.ErrorCode = 10164
 
 // dropIfEmpty deletes the queue of a batch that is done. On a cluster another engine
 // may be about to write something to it, a retry that is due for one, and nobody can
-// keep it from that but the log: so the queue is sealed first, and deleted at a later
-// look if it is still empty.
+// keep it from that but the log: so the queue is sealed first, and deleted if it is
+// still empty when whatever was being written then has been written.
 func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
 	q.writing.Lock()
 	defer q.writing.Unlock()
@@ -345,6 +356,12 @@ func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
 		cfg.Sealed = true
 		_, err := e.store.UpdateStream(ctx, cfg)
 		return err
+	}
+	if q.sealed.IsZero() {
+		q.sealed = time.Now()
+	}
+	if !e.store.embedded() && time.Since(q.sealed) < storeTimeout {
+		return nil
 	}
 	q.dropped = true
 	e.forgetQueue(q)
@@ -374,17 +391,42 @@ func (e *Engine) allQueues() []*queue {
 }
 
 const (
-	// fetchWait is how long an empty log is listened to before asking again.
-	fetchWait = 20 * time.Second
 	// troublePause follows an error of the log.
 	troublePause = 500 * time.Millisecond
 )
 
+// On a cluster, what an engine gives back is anybody's again, and whoever waits at a
+// gate with one chunk must not leave it lying: it may be over, and nobody but its
+// holder ends it. So such an engine goes on taking some.
+const (
+	takesAtOnce  = 4
+	takePatience = 250 * time.Millisecond
+)
+
 // source sends what is in a queue, until ctx is done.
 func (e *Engine) source(ctx context.Context, q *queue) {
+	var takes sync.WaitGroup
+	defer takes.Wait()
+	slots := make(chan struct{}, takesAtOnce)
 	e.gates.awaitPart(ctx, q)
-	e.read(ctx, q.name, func(msg *nats.Msg) {
-		e.take(ctx, q, msg)
+	e.read(ctx, q.name, func(msg *nats.Msg, since time.Time) {
+		if e.store.embedded() {
+			e.take(ctx, q, msg, since)
+			return
+		}
+		slots <- struct{}{}
+		taken := make(chan struct{})
+		takes.Go(func() {
+			e.take(ctx, q, msg, since)
+			close(taken)
+			<-slots
+		})
+		wait, stop := context.WithTimeout(ctx, takePatience)
+		defer stop()
+		select {
+		case <-taken:
+		case <-wait.Done():
+		}
 		e.gates.awaitPart(ctx, q)
 	})
 	if ctx.Err() == nil {
@@ -396,18 +438,18 @@ func (e *Engine) source(ctx context.Context, q *queue) {
 
 // read takes one message after the other of a stream's consumer, until ctx is done
 // or there is no such consumer any more.
-func (e *Engine) read(ctx context.Context, stream string, take func(*nats.Msg)) {
-	p, err := e.store.puller(stream, consumerName)
+func (e *Engine) read(ctx context.Context, stream string, take func(msg *nats.Msg, since time.Time)) {
+	p, err := e.puller(stream, consumerName)
 	if err != nil {
 		e.complain(ctx, "a queue cannot be read", err, "queue", stream)
 		return
 	}
 	defer p.close()
 	for ctx.Err() == nil {
-		msg, err := p.next(ctx)
+		msg, since, err := p.next(ctx)
 		switch {
 		case err == nil:
-			take(msg)
+			take(msg, since)
 		case errors.Is(err, errConsumerGone), errors.Is(err, nats.ErrNoResponders) && e.gone(ctx, stream):
 			return
 		case ctx.Err() == nil:
@@ -420,7 +462,7 @@ func (e *Engine) read(ctx context.Context, stream string, take func(*nats.Msg)) 
 // gone reports whether a stream, or its consumer, is certainly not there.
 func (e *Engine) gone(ctx context.Context, stream string) bool {
 	_, err := e.store.Consumer(ctx, stream, consumerName)
-	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
+	return isGone(err)
 }
 
 // pause waits for a time, or until ctx is done.
@@ -433,8 +475,30 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// giveBack has a chunk come again.
+func (q *queue) giveBack(seq uint64, tell func()) {
+	q.backMu.Lock()
+	defer q.backMu.Unlock()
+	if q.givenBack == nil {
+		q.givenBack = map[uint64]bool{}
+	}
+	q.givenBack[seq] = true
+	tell()
+}
+
+// cameBack takes note that a chunk has come.
+func (q *queue) cameBack(seq uint64) {
+	q.backMu.Lock()
+	defer q.backMu.Unlock()
+	delete(q.givenBack, seq)
+}
+
 // purge deletes the chunks that are done. Everything up to the acknowledgement
 // floor is.
+//
+// Not while something is to come again: JetStream forgets at a purge what it was about
+// to deliver another time (consumer.purge, seen with 2.15.2), and thinks of it when its
+// lease is over, which is half a minute in which it waits for nothing.
 func (q *queue) purge(ctx context.Context) error {
 	done := q.finished.Load()
 	if done == q.purged {
@@ -443,6 +507,11 @@ func (q *queue) purge(ctx context.Context) error {
 	info, err := q.consumer.Info(ctx)
 	if err != nil {
 		return err
+	}
+	q.backMu.Lock()
+	defer q.backMu.Unlock()
+	if len(q.givenBack) > 0 || info.NumRedelivered > 0 {
+		return nil
 	}
 	if info.AckFloor.Stream > 0 {
 		if err := q.stream.Purge(ctx, jetstream.WithPurgeSequence(info.AckFloor.Stream+1)); err != nil && !isSealed(err) {

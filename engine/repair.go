@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/minio/highwayhash"
 )
@@ -75,7 +77,10 @@ func repair(dir string) (lost map[string]int, err error) {
 			return nil, fmt.Errorf("%s: %w", f.path, err)
 		}
 		// A stream of which any message can be taken off may end before its last one.
-		cut := int(ends[f.stream].Last) - int(last)
+		cut := 0
+		if end, known := ends.Streams[f.stream]; known && f.created().Equal(end.Created) {
+			cut = int(end.Last) - int(last)
+		}
 		if first := !ended[f.stream] && last > 0; first && cut > 0 && gapless(f.stream) {
 			n += cut
 			// The server goes on at a place that consumers may have passed.
@@ -114,6 +119,17 @@ func blockFiles(folder string) (list []blockFile, err error) {
 		return cmp.Or(cmp.Compare(b.number, a.number), strings.Compare(a.stream, b.stream))
 	})
 	return list, err
+}
+
+// created is when the stream was made, or the zero time if its description cannot be
+// read.
+func (f *blockFile) created() time.Time {
+	var info struct{ Created time.Time }
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(f.path)), "meta.inf"))
+	if err != nil || json.Unmarshal(text, &info) != nil {
+		return time.Time{}
+	}
+	return info.Created
 }
 
 // repair writes over what is damaged in a file, and returns how many records that

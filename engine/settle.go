@@ -190,10 +190,8 @@ func (l *lease) finish() {
 	switch {
 	case again && !l.valid(time.Now()):
 		// Another engine has it, and would not have it for itself any more.
-	case again && after > 0:
-		msg.NakWithDelay(after)
 	case again:
-		msg.Nak()
+		l.queue.giveBack(l.seq, func() { msg.NakWithDelay(after) })
 	case msg.Ack() == nil:
 		l.queue.finished.Add(1)
 	}

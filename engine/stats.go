@@ -184,7 +184,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 
 func (q *queue) stat(ctx context.Context, out *PathStats) error {
 	info, err := q.consumer.Info(ctx)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+	if isGone(err) {
 		return nil // its batch is done
 	} else if err != nil {
 		return storeError(err)

@@ -51,14 +51,20 @@ const (
 	streamLater    = streamPrefix + "LATER"
 	streamBuried   = streamPrefix + "BURIED"
 	streamDead     = streamPrefix + "DEAD"
-	bucketControl  = streamPrefix + "CONTROL"
+	bucketControl  = streamPrefix + "CONTROL" // apps that are paused
+	bucketBatches  = bucketControl + "_BATCHES"
+	bucketCancels  = bucketControl + "_CANCELS"
+	bucketClaims   = bucketControl + "_CLAIMS"
 
 	subjectVerdicts = "aviso.verdicts"
-	subjectLater    = "aviso.later." // and the chunk's id
+	subjectLater    = "aviso.later." // see laterSubject
 	subjectDue      = "aviso.due"
 	subjectBuried   = "aviso.buried." // and the app
 	subjectDead     = "aviso.dead."   // and the app
 )
+
+// controlBuckets hold what people have decided.
+var controlBuckets = []string{bucketControl, bucketBatches, bucketCancels}
 
 const (
 	// storeTimeout bounds one request to the log. A disk that takes longer is
@@ -362,22 +368,24 @@ func (s *store) putMsg(ctx context.Context, msg *nats.Msg, options ...jetstream.
 // the account's.
 var fullCodes = map[jetstream.ErrorCode]bool{10077: true, 10023: true, 10047: true, 10028: true, 10002: true}
 
-// ignoreGone forgives that what is to be deleted is not there any more.
-func ignoreGone(err error) error {
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if e, ok := errors.AsType[*jetstream.APIError](err); ok && (e.ErrorCode == deletionFailed || e.ErrorCode == notThere) {
-		return nil
-	}
-	return err
+// isGone says that a stream, or its consumer, is not there.
+func isGone(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound)
 }
 
-// How JetStream answers who deletes what is gone: at that moment, or already.
-const (
-	deletionFailed jetstream.ErrorCode = 10057
-	notThere       jetstream.ErrorCode = 10043
-)
+// deleteMsg takes a message off a stream, if it is still there.
+func deleteMsg(ctx context.Context, stream jetstream.Stream, seq uint64) error {
+	err := stream.DeleteMsg(ctx, seq)
+	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	// JetStream has several words for what is gone, and for what others are just
+	// deleting.
+	if _, getErr := stream.GetMsg(ctx, seq); errors.Is(getErr, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return storeError(err)
+}
 
 func storeError(err error) error {
 	if e, ok := errors.AsType[*jetstream.APIError](err); ok {

@@ -30,6 +30,8 @@ type sweeper struct {
 	mu        sync.Mutex
 	units     []apns.ID       // called back, and not swept yet
 	strangers []Stranger      // the last look at them
+	nextLook  time.Time       // when they are looked for again
+	reset     time.Time       // when the apps last changed
 	told      map[string]bool // and what was said of them
 }
 
@@ -71,7 +73,7 @@ type waitList struct {
 	seen    uint64 // the end of the queue, at the last look
 	scanned uint64 // what is up to there has been looked at
 	blocks  []waitBlock
-	held    []uint64 // chunks that somebody has, who may give them back
+	held    map[uint64]bool // chunks that somebody has, who may give them back
 }
 
 // waitBlock is about blockChunks chunks that follow each other.
@@ -84,23 +86,22 @@ type waitBlock struct {
 // run sweeps until ctx is done.
 func (s *sweeper) run(ctx context.Context) {
 	e := s.engine
-	var strangers time.Time // when they are looked for
 	s.cancelled(e.control.toBeSwept()...)
 	for ctx.Err() == nil {
 		busy, more := false, false
 		for _, q := range e.allQueues() {
 			waits, again, err := s.sweep(ctx, q)
-			if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			if err != nil && !isGone(err) {
 				e.complain(ctx, "what waits cannot be looked at", err, "queue", q.name)
 				waits = true
 			}
 			busy, more = busy || waits, more || again
 		}
 		s.sweepUnits(ctx)
-		if now := time.Now(); !now.Before(strangers) {
+		if now := time.Now(); s.strangersAreDue(now) {
 			e.complain(ctx, "what waits for apps that are not configured cannot be counted", s.lookForStrangers(ctx))
 			// Where much is scheduled for them, that is a long list.
-			strangers = time.Now().Add(max(strangersEvery, 20*time.Since(now)))
+			s.lookAgain(now, time.Now().Add(max(strangersEvery, 20*time.Since(now))))
 		}
 		switch {
 		case more:
@@ -128,12 +129,16 @@ func (s *sweeper) sweep(ctx context.Context, q *queue) (waits, more bool, err er
 		return false, false, err
 	}
 	w := &q.waits
+	if w.held == nil {
+		w.held = map[uint64]bool{}
+	}
 	floor, last := info.AckFloor.Stream, info.Delivered.Stream+info.NumPending
 	seen := w.seen
 	w.seen = last
 	q.empty, q.emptyAt = info.NumPending == 0 && info.NumAckPending == 0, written
 	if q.empty {
-		w.blocks, w.held, w.scanned = nil, nil, last
+		w.blocks, w.scanned = nil, last
+		clear(w.held)
 		return false, false, nil
 	}
 	w.blocks = slices.DeleteFunc(w.blocks, func(b waitBlock) bool { return (b.number+1)*blockChunks <= floor+1 })
@@ -150,8 +155,8 @@ func (s *sweeper) sweep(ctx context.Context, q *queue) (waits, more bool, err er
 		w.scanned = seq
 	}
 	held := w.held
-	w.held = nil
-	for _, seq := range held {
+	w.held = map[uint64]bool{}
+	for seq := range held {
 		if seq > floor {
 			if err := s.scan(ctx, q, w, seq, info.Delivered.Stream); err != nil {
 				return true, false, err
@@ -170,7 +175,6 @@ func (s *sweeper) sweep(ctx context.Context, q *queue) (waits, more bool, err er
 				return true, false, err
 			}
 		}
-		w.held = fresh.held
 		b.end, b.notifications = now.Add(time.Hour), 0
 		if len(fresh.blocks) == 1 {
 			*b = fresh.blocks[0]
@@ -183,9 +187,7 @@ func (s *sweeper) sweep(ctx context.Context, q *queue) (waits, more bool, err er
 func (s *sweeper) scan(ctx context.Context, q *queue, w *waitList, seq, delivered uint64) error {
 	if s.engine.leases.holds(q, seq) || !s.engine.store.embedded() && seq <= delivered {
 		// Whoever has it does that.
-		if !slices.Contains(w.held, seq) {
-			w.held = append(w.held, seq)
-		}
+		w.held[seq] = true
 		return nil
 	}
 	msg, err := q.stream.GetMsg(ctx, seq)
@@ -236,10 +238,11 @@ func (e *Engine) sweepChunk(ctx context.Context, q *queue, seq uint64, c *chunk)
 			raise(&q.swept, seq)
 		}
 		e.leases.add(l)
-		defer l.end()
-		if err := l.sort(ctx); errors.Is(err, errOtherCopy) {
-			return now.Add(sweepEvery), len(c.targets), nil
-		} else if err != nil {
+		if err := l.sort(ctx); err != nil {
+			l.end()
+			if errors.Is(err, errOtherCopy) {
+				return now.Add(sweepEvery), len(c.targets), nil
+			}
 			return now, len(c.targets), err
 		}
 	}
@@ -257,7 +260,7 @@ func (e *Engine) sweepChunk(ctx context.Context, q *queue, seq uint64, c *chunk)
 	if !over {
 		return end, rest, nil
 	}
-	// The lease holds what it has ended until that is on the disk.
+	// The lease holds what it has ended until that is on the disk, whoever waits.
 	l.letRest()
 	select {
 	case <-l.over:
@@ -375,7 +378,7 @@ func (e *Engine) sweepUnit(ctx context.Context, unit apns.ID) error {
 		if !q.batch.IsZero() && q.batch != BatchID(unit) {
 			continue
 		}
-		if err := e.sweepUnitOn(ctx, q, unit); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err := e.sweepUnitOn(ctx, q, unit); err != nil && !isGone(err) {
 			return err
 		}
 	}
@@ -447,10 +450,27 @@ func (s *sweeper) lookForStrangers(ctx context.Context) error {
 	return nil
 }
 
+func (s *sweeper) strangersAreDue(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !now.Before(s.nextLook)
+}
+
+// lookAgain notes when they are to be looked for again, unless the apps have changed
+// since the look that has just ended began.
+func (s *sweeper) lookAgain(began, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reset.Before(began) {
+		s.nextLook = at
+	}
+}
+
 // changed takes note that the apps have changed.
 func (s *sweeper) changed() {
 	s.mu.Lock()
 	clear(s.told)
+	s.nextLook, s.reset = time.Time{}, time.Now()
 	s.mu.Unlock()
 	s.look()
 }

@@ -11,8 +11,8 @@ import (
 
 // Bounded is a listener that holds at most so many connections at a time. For one
 // more it closes the connection on which nothing has been asked for the longest time;
-// a client opens another when it needs one. Only while every connection is in the
-// middle of a request does a new one wait.
+// a client opens another when it needs one. While each is in the middle of a request, or
+// so new that its first may be on the way, a new one waits.
 type Bounded struct {
 	net.Listener
 	most int
@@ -28,6 +28,7 @@ type Bounded struct {
 type standing struct {
 	since time.Time
 	busy  bool // in the middle of a request
+	asked bool // at least one has come
 }
 
 // New bounds the connections of a listener. ConnState has to be the server's.
@@ -43,8 +44,9 @@ func (b *Bounded) Accept() (net.Conn, error) {
 	}
 	for {
 		b.mu.Lock()
+		var wait <-chan time.Time
 		if len(b.held) >= b.most {
-			b.closeIdle()
+			wait = b.closeIdle(time.Now())
 		}
 		if len(b.held) < b.most {
 			b.held[conn] = &standing{since: time.Now()}
@@ -55,6 +57,7 @@ func (b *Bounded) Accept() (net.Conn, error) {
 		b.mu.Unlock()
 		select {
 		case <-change:
+		case <-wait:
 		case <-b.ended:
 			conn.Close()
 			return nil, net.ErrClosed
@@ -62,19 +65,28 @@ func (b *Bounded) Accept() (net.Conn, error) {
 	}
 }
 
+// onItsWay is how long the first request of a connection may take to arrive.
+const onItsWay = 250 * time.Millisecond
+
 // closeIdle closes the connection that nothing has been asked on for the longest
-// time; b.mu is held.
-func (b *Bounded) closeIdle() {
+// time. If there is none it returns when there may be one, or nil if each is in the
+// middle of a request. b.mu is held.
+func (b *Bounded) closeIdle(now time.Time) (wait <-chan time.Time) {
 	var longest net.Conn
 	for conn, s := range b.held {
 		if !s.busy && (longest == nil || s.since.Before(b.held[longest].since)) {
 			longest = conn
 		}
 	}
-	if longest != nil {
-		longest.Close()
-		delete(b.held, longest)
+	if longest == nil {
+		return nil
 	}
+	if s := b.held[longest]; !s.asked && now.Sub(s.since) < onItsWay {
+		return time.After(onItsWay - now.Sub(s.since))
+	}
+	longest.Close()
+	delete(b.held, longest)
+	return nil
 }
 
 // ConnState is for [http.Server.ConnState].
@@ -87,7 +99,7 @@ func (b *Bounded) ConnState(conn net.Conn, state http.ConnState) {
 	}
 	switch state {
 	case http.StateActive:
-		s.busy = true
+		s.busy, s.asked = true, true
 		return
 	case http.StateIdle:
 		s.busy, s.since = false, time.Now()

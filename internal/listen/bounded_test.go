@@ -112,6 +112,35 @@ func TestBusyStay(t *testing.T) {
 	all.Wait()
 }
 
+// Of many callers who come at once, each is answered, although there is no room for
+// all.
+func TestCrowd(t *testing.T) {
+	address, release := serve(t, 4)
+	var busy []client
+	for range 3 {
+		c := dial(t, address)
+		c.ask("/slow")
+		busy = append(busy, c)
+	}
+	var all sync.WaitGroup
+	for range 30 {
+		c := dial(t, address)
+		all.Go(func() {
+			c.ask("/")
+			if !c.answered() {
+				t.Error("a request was not answered")
+			}
+		})
+	}
+	all.Wait()
+	close(release)
+	for _, c := range busy {
+		if !c.answered() {
+			t.Error("a request was not answered")
+		}
+	}
+}
+
 // A listener that is closed lets go of whoever waits for room.
 func TestCloseWhileFull(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
