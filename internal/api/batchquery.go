@@ -41,7 +41,16 @@ func (q *batchQuery) read(values url.Values) (problems []FieldProblem) {
 }
 
 // batchQueryProblems are in the words of read.
-func batchQueryProblems(values url.Values) []FieldProblem { return new(batchQuery).read(values) }
+func (a *API) batchQueryProblems(values url.Values) []FieldProblem {
+	var q batchQuery
+	problems := q.read(values)
+	if q.app != "" {
+		if _, why := a.findApp(q.app); why != "" {
+			problems = append(problems, FieldProblem{"app", why})
+		}
+	}
+	return problems
+}
 
 // set takes one parameter and says what is wrong with it, or "".
 func (q *batchQuery) set(name, value string) (why string) {

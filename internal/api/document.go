@@ -205,6 +205,6 @@ func (a *API) postBatchOperation() huma.Operation {
 			},
 		}},
 		Responses: a.accepted(BatchReceipt{}),
-		Metadata:  map[string]any{queryWords: batchQueryProblems},
+		Metadata:  map[string]any{queryWords: a.batchQueryProblems},
 	}
 }

@@ -238,6 +238,43 @@ func TestDialThatHangs(t *testing.T) {
 	})
 }
 
+// A network that swallows packets for a while is found out when it does no more, and
+// one that is slow is given its time all the same.
+func TestDialsBesideOneThatHangs(t *testing.T) {
+	for name, test := range map[string]struct {
+		until, takes time.Duration // attempts before until hang; later ones take so long
+		within       time.Duration
+	}{
+		"swallowed for 10 s": {10 * time.Second, 0, 11100 * time.Millisecond},
+		"swallowed for 40 s": {40 * time.Second, 0, 41100 * time.Millisecond},
+		"slow":               {0, 12 * time.Second, 12100 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				begin := time.Now()
+				r := newRig(t, s, Config{MaxDialPause: time.Second, ConnectWait: time.Hour, Dial: func(ctx context.Context) (net.Conn, error) {
+					wait := test.takes
+					if time.Since(begin) < test.until {
+						wait = time.Hour
+					}
+					select {
+					case <-time.After(wait):
+						return s.l.Dial(ctx)
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}})
+				r.submit(1)
+				r.accept(1)
+				if took := time.Since(begin); took > test.within {
+					t.Errorf("it took %v, more than %v", took, test.within)
+				}
+			})
+		})
+	}
+}
+
 // Draining connections do not count: MaxConns is exceeded.
 func TestEndingConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

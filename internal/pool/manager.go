@@ -33,6 +33,13 @@ type attempt struct {
 	took   time.Duration
 }
 
+// dialing is an attempt that is under way.
+type dialing struct {
+	number int
+	began  time.Time
+	cancel context.CancelFunc
+}
+
 // manager is the state of the goroutine that looks after the connections.
 //
 // One invariant keeps calls from being forgotten: a call in the queue either
@@ -41,10 +48,11 @@ type attempt struct {
 type manager struct {
 	p *Pool
 
-	number   int // of the last attempt
-	dialling bool
-	outage   outage
-	budget   budget
+	number  int       // of the last attempt
+	dials   []dialing // under way, oldest first
+	pending int       // these, and those that nobody waits for any more
+	outage  outage
+	budget  budget
 
 	waitingSince time.Time // calls wait and nobody can take them, since
 	down         bool      // that has lasted for ConnectWait
@@ -70,7 +78,7 @@ func (m *manager) run() {
 	closing, abandon := p.ctx.Done(), p.abandon
 	for {
 		wait := m.look(time.Now())
-		if closing == nil && len(p.members) == 0 && (!m.dialling || abandon == nil) {
+		if closing == nil && len(p.members) == 0 && (m.pending == 0 || abandon == nil) {
 			return
 		}
 		timer.Reset(wait)
@@ -173,7 +181,7 @@ func (m *manager) giveUp(load *load, c census, now time.Time, soon func(time.Tim
 		m.down = true
 	} else {
 		soon(deadline)
-		trying := m.dialling || c.serving > 0 || !now.Before(m.outage.nextDial)
+		trying := len(m.dials) > 0 || c.serving > 0 || !now.Before(m.outage.nextDial)
 		if trying || !m.down && !m.outage.permanent {
 			return
 		}
@@ -186,8 +194,12 @@ func (m *manager) giveUp(load *load, c census, now time.Time, soon func(time.Tim
 // serve opens a connection if the load asks for one.
 func (m *manager) serve(load load, c census, now time.Time, soon func(time.Time)) {
 	switch {
-	case m.dialling || c.serving == 0 && load.queued == 0:
+	case len(m.dials) > 0 && (c.serving > 0 || load.queued == 0):
 		m.busySince = time.Time{}
+	case c.serving == 0 && load.queued == 0:
+		m.busySince = time.Time{}
+	case len(m.dials) > 0:
+		m.dialBeside(now, soon)
 	case c.serving == 0:
 		m.dial(now, soon)
 	case c.warming > 0 || c.full < c.serving || c.serving >= m.p.cfg.MaxConns:
@@ -376,13 +388,14 @@ func (m *manager) dial(now time.Time, soon func(time.Time)) {
 	}
 	m.makeRoom()
 	m.number++
-	m.dialling = true
 	p, number := m.p, m.number
+	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.DialTimeout)
+	m.dials = append(m.dials, dialing{number, now, cancel})
+	m.pending++
 	p.mu.Lock()
 	p.stats.Dials++
 	p.mu.Unlock()
 	go func() {
-		ctx, cancel := context.WithTimeout(p.ctx, p.cfg.DialTimeout)
 		defer cancel()
 		nc, err := p.cfg.Dial(ctx)
 		select {
@@ -393,6 +406,42 @@ func (m *manager) dial(now time.Time, soon func(time.Time)) {
 			}
 		}
 	}()
+}
+
+// mostDials is how many attempts are under way at once.
+const mostDials = 4
+
+// dialBeside makes another attempt beside one that hangs: an endpoint that swallows
+// what it is sent, and is then well again, is found out as soon as one that refuses.
+// The oldest has all of DialTimeout, since the way may only be slow; of the others, the
+// one that has tried for longest makes room.
+func (m *manager) dialBeside(now time.Time, soon func(time.Time)) {
+	if due := m.dials[len(m.dials)-1].began.Add(m.p.cfg.MaxDialPause); now.Before(due) {
+		soon(due)
+		return
+	}
+	if len(m.dials) == mostDials {
+		m.dials[1].cancel()
+		m.dials = slices.Delete(m.dials, 1, 2)
+	}
+	m.dial(now, soon)
+}
+
+// landed forgets an attempt, and reports whether anybody still waits for it. When it
+// has led to a connection, the others are not needed.
+func (m *manager) landed(a attempt) bool {
+	i := slices.IndexFunc(m.dials, func(d dialing) bool { return d.number == a.number })
+	if i < 0 {
+		return false
+	}
+	m.dials = slices.Delete(m.dials, i, i+1)
+	if a.err == nil {
+		for _, d := range m.dials {
+			d.cancel()
+		}
+		m.dials = nil
+	}
+	return true
 }
 
 // makeRoom bounds the connections that are ending: beyond as many as may serve,
@@ -414,8 +463,8 @@ func (m *manager) makeRoom() {
 // arrived takes the result of an attempt.
 func (m *manager) arrived(a attempt) {
 	p, now := m.p, time.Now()
-	m.dialling = false
-	if p.closed.Load() {
+	m.pending--
+	if !m.landed(a) || p.closed.Load() {
 		if a.err == nil {
 			h2.CloseHard(a.nc)
 		}

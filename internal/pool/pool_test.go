@@ -255,7 +255,9 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 		}
 		r.submit(1)
 		r.accept(1)
-		if took := time.Since(begin); silent == 0 || took != h2.DefaultPingAfter+h2.DefaultPingTimeout {
+		// The manager may see the end at its next look only.
+		least := h2.DefaultPingAfter + h2.DefaultPingTimeout
+		if took := time.Since(begin); silent == 0 || took < least || took > least+lookAgain {
 			t.Errorf("%d calls ended with the silent connection after %v", silent, took)
 		}
 	})
