@@ -65,6 +65,10 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, true, queue},
+		"a queue without data":   {func(t *testing.T, s string) { os.Truncate(s+"/"+queue+"/msgs/1.blk", 0) }, true, queue},
+		"verdicts without data":  {func(t *testing.T, s string) { os.Truncate(s+"/AVISO_VERDICTS/msgs/1.blk", 0) }, false, "AVISO_VERDICTS"},
+		"nothing that is paused": {func(t *testing.T, s string) { os.Truncate(s+"/KV_AVISO_CONTROL/msgs/1.blk", 0) }, false, "KV_AVISO_CONTROL"},
+		"what is paused is gone": {func(t *testing.T, s string) { os.Remove(s + "/KV_AVISO_CONTROL/msgs/1.blk") }, false, "KV_AVISO_CONTROL"},
 		"the index of verdicts": {func(t *testing.T, s string) {
 			files, err := filepath.Glob(s + "/../../../../index/*.seg*")
 			if err != nil || len(files) == 0 {
@@ -129,6 +133,64 @@ func TestDamage(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What was scheduled and is cut off is counted, and a batch's queue that was made anew
+// with fewer chunks than the one before is not taken for damaged.
+func TestCountedAfterAnOrderlyStop(t *testing.T) { virtually(t, testCountedAfterAnOrderlyStop) }
+
+func testCountedAfterAnOrderlyStop(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	for i := range 10 {
+		m := hello()
+		m.SendAt = time.Now().Add(time.Duration(i+1) * time.Hour)
+		r.submit(m, devices(i, i+1)...)
+	}
+	r.close()
+	file := streamsFolder(r.cfg.Store.Dir) + "/AVISO_LATER/msgs/1.blk"
+	info, err := os.Stat(file)
+	r.must(err)
+	r.must(os.Truncate(file, info.Size()/10*7)) // each record is as long
+	r.open()
+	s, err := r.Stats(t.Context())
+	if err != nil || len(s.Lost) != 1 || s.Lost[0].Messages != 3 {
+		t.Fatalf("%+v, %v", s.Lost, err)
+	}
+}
+
+func TestQueueMadeAnew(t *testing.T) { virtually(t, testQueueMadeAnew) }
+
+func testQueueMadeAnew(t *testing.T) {
+	r := newRig(t, apnstest.StartMem(t))
+	b := r.batch(BatchConfig{Paused: true})
+	fill(t, b, 0, 5*maxChunk)
+	b.Flush()
+	time.Sleep(10 * time.Second) // how far it reaches is noted
+	q := r.knownQueue(path{"shop", apns.Sandbox, Bulk}, b.ID())
+	note, err := os.ReadFile(filepath.Join(r.cfg.Store.Dir, endsFile))
+	if err != nil || !strings.Contains(string(note), q.name) {
+		t.Fatalf("%s, %v", note, err)
+	}
+	r.must(r.ResumeBatch(t.Context(), b.ID()))
+	if _, err := b.Close(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	r.waitBatch(b.ID(), isDone)
+	for r.knownQueue(q.path, b.ID()) != nil {
+		time.Sleep(time.Second)
+	}
+	if _, err := r.queueFor(t.Context(), q.path, b.ID()); err != nil { // for a retry, say
+		t.Fatal(err)
+	}
+	r.close()
+	// As after a kill -9 at this moment.
+	r.must(os.WriteFile(filepath.Join(r.cfg.Store.Dir, endsFile), note, 0o600))
+	r.must(os.WriteFile(filepath.Join(r.cfg.Store.Dir, runningFile), nil, 0o600))
+	r.open()
+	if s, err := r.Stats(t.Context()); err != nil || len(s.Lost) > 0 {
+		t.Errorf("%+v, %v", s.Lost, err)
 	}
 }
 

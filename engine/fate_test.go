@@ -368,3 +368,40 @@ func testUrgentOvertakes(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A dead letter whose retry was begun and failed ends again when it is discarded.
+func TestDiscardAfterHalfARetry(t *testing.T) { virtually(t, testDiscardAfterHalfARetry) }
+
+func testDiscardAfterHalfARetry(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "TopicDisallowed"})
+	b := r.batch(BatchConfig{})
+	fill(t, b, 0, 2)
+	if _, err := b.Close(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	r.waitBatch(b.ID(), isDone)
+	letters, err := r.DeadLetters(t.Context(), "shop", "", 0, 10)
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("%+v, %v", letters, err)
+	}
+	// Up to where the queue would have to take it.
+	_, c, _, err := r.letter(t.Context(), letters[0].Number)
+	r.must(err)
+	var w sectionWriter
+	w.begin(c, false)
+	for i := range c.targets {
+		t := &c.targets[i]
+		t.attempts = uint32(Rejected)
+		w.add(c, t, time.Now(), &decision{state: Queued}, "", false)
+	}
+	r.must(r.recorder.write(t.Context(), &w))
+	r.must(r.DiscardDeadLetters(t.Context(), letters[0].Number))
+	if s := r.waitBatch(b.ID(), isDone); s.Counts.Rejected != 2 {
+		t.Errorf("%+v", s.Counts)
+	}
+	if d, err := r.Delivery(t.Context(), letters[0].IDs[0]); err != nil || d.State != Rejected || d.Reason != "TopicDisallowed" {
+		t.Errorf("%+v, %v", d, err)
+	}
+}

@@ -384,3 +384,61 @@ func testComesBackAfterPurge(t *testing.T) {
 		t.Errorf("the batch went on after %v", took)
 	}
 }
+
+// What was refused in the life before goes on at a start with the right key.
+func TestCorrectedWhileDown(t *testing.T) { virtually(t, testCorrectedWhileDown) }
+
+func testCorrectedWhileDown(t *testing.T) {
+	apple := apnstest.StartMem(t, recording)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "InvalidProviderToken"})
+	const n = 100
+	r.submit(hello(), devices(0, n)...)
+	time.Sleep(3 * time.Minute)
+	r.close()
+	apple.ClearFaults()
+	r.goesOn(n, "a start with the right key", r.open)
+}
+
+// A life begins with what its rate allows after the last notification of the one
+// before, also if there is hardly a pause between them.
+func TestPaceOverAStart(t *testing.T) { virtually(t, testPaceOverAStart) }
+
+func testPaceOverAStart(t *testing.T) {
+	apple := apnstest.StartMem(t, recording)
+	r := newRig(t, apple, func(cfg *Config) { cfg.Apps[0].Rate = 2 })
+	began := time.Now()
+	r.submit(hello(), devices(0, 40)...)
+	for range 10 {
+		time.Sleep(1130 * time.Millisecond)
+		r.close()
+		r.open()
+	}
+	time.Sleep(30 * time.Second)
+	list := r.accepted(began)
+	if n := mostInASecond(list); len(list) < 40 || n > 2 {
+		t.Errorf("%d came, %d of them in one second", len(list), n)
+	}
+}
+
+// An app that only has something scheduled is told too, when it is taken out, and not
+// any more when it is back.
+func TestScheduledStrangers(t *testing.T) { virtually(t, testScheduledStrangers) }
+
+func testScheduledStrangers(t *testing.T) {
+	r := newRig(t, apnstest.StartMem(t))
+	m := hello()
+	m.SendAt = time.Now().Add(time.Hour)
+	r.submit(m, devices(0, 3)...)
+	time.Sleep(3 * time.Second)
+	for _, test := range []struct {
+		apps []App
+		want int
+	}{{nil, 1}, {r.cfg.Apps, 0}, {nil, 1}} {
+		r.must(r.SetApps(test.apps))
+		time.Sleep(time.Second)
+		if s, err := r.Stats(t.Context()); err != nil || len(s.Strangers) != test.want || test.want > 0 && s.Strangers[0].Notifications != 3 {
+			t.Errorf("with %d apps: %+v, %v", len(test.apps), s.Strangers, err)
+		}
+	}
+}

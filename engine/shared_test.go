@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"aviso.example/apns"
 	"aviso.example/apnstest"
 	"aviso.example/internal/await"
 	"aviso.example/sim"
@@ -108,6 +109,46 @@ func TestLeaseIsConfirmed(t *testing.T) {
 	other.wait(receipt.Message)
 	if after := mine.Stats().Accepted; after > before {
 		t.Errorf("%d were sent by an engine that had lost its lease", after-before)
+	}
+}
+
+// Whoever resumes an app opens its gates on every engine.
+func TestResumeOfAll(t *testing.T) {
+	apple := apnstest.Start(t)
+	urls := startLog(t)
+	a, other := newRig(t, apple, onLog(urls, 5*time.Second)), newRig(t, apple, onLog(urls, 5*time.Second))
+	for _, r := range []*rig{a, other} {
+		r.gates.mu.Lock()
+		r.gates.gates[gateKey{"shop", apns.Sandbox}] = &gate{reason: "400 TopicDisallowed", blame: blameTopic}
+		r.gates.trouble.Store(true)
+		r.gates.mu.Unlock()
+	}
+	receipt := a.submit(hello(), devices(0, 3)...)
+	a.must(a.ResumeApp(t.Context(), "shop"))
+	await.Until(t, "both gates being open", func() bool { return len(a.gates.holds("shop"))+len(other.gates.holds("shop")) == 0 })
+	a.wait(receipt.Message)
+}
+
+// What an engine held and gave back when it ended is called back where it is.
+func TestCancelledAfterGivenBack(t *testing.T) {
+	apple := apnstest.Start(t)
+	urls := startLog(t)
+	a := newRig(t, apple, onLog(urls, 5*time.Second))
+	a.must(a.PauseApp(t.Context(), "shop", ""))
+	other := newRig(t, apple, onLog(urls, 5*time.Second))
+	var list []*Receipt
+	for i := range 4 {
+		list = append(list, a.submit(hello(), devices(i, i+1)...))
+	}
+	await.Until(t, "both holding some", func() bool { return a.leases.count() > 0 && other.leases.count() > 0 })
+	other.close()
+	for _, receipt := range list {
+		a.must(a.CancelMessage(t.Context(), receipt.Message))
+	}
+	for _, receipt := range list {
+		if s := a.wait(receipt.Message); s.States[Cancelled] != 1 {
+			t.Errorf("%+v", s)
+		}
 	}
 }
 

@@ -38,7 +38,8 @@ type Verdict struct {
 	DeadSince time.Time
 	// Suppressed: nothing was sent, as the device token is known to be dead.
 	Suppressed bool
-	// Buried: it is among the dead letters, from where it can be sent again.
+	// Buried: it went to the dead letters, from where it can be sent again until they
+	// are discarded.
 	Buried bool
 }
 

@@ -40,7 +40,7 @@ type Verdict struct {
 	RetryAt      *time.Time `json:"retry_at,omitempty" doc:"When it is sent (again)."`
 	DeadSince    *time.Time `json:"dead_since,omitempty" doc:"Since when the device token is dead, with status 410."`
 	Suppressed   bool       `json:"suppressed,omitempty" doc:"Nothing was sent, as the device token is known to be dead."`
-	InDeadLetter bool       `json:"in_dead_letters,omitempty" doc:"It is among the dead letters, from where it can be sent again."`
+	InDeadLetter bool       `json:"in_dead_letters,omitempty" doc:"It went to the dead letters, from where it can be sent again until somebody discards it."`
 }
 
 func newVerdict(v *engine.Verdict) Verdict {

@@ -305,7 +305,7 @@ func (a *app) printDelivery(d *api.Delivery) error {
 	}
 	a.printVerdict(deliveryVerdict(d))
 	if d.InDeadLetter {
-		a.printf("    it is among the dead letters, from where it can be sent again\n")
+		a.printf("    it went to the dead letters, from where it can be sent again until somebody discards it\n")
 	}
 	return nil
 }
