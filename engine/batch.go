@@ -64,6 +64,9 @@ func (e *Engine) NewBatch(ctx context.Context, cfg BatchConfig) (*Batch, error) 
 	case len(cfg.Label) > 200:
 		return nil, &InputError{"Label", "has more than 200 bytes"}
 	}
+	if _, err := e.queueFor(ctx, p, BatchID{}); err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	b := &Batch{engine: e}
 	b.record = BatchRecord{

@@ -176,6 +176,11 @@ func (e *Engine) accept(ctx context.Context, p path, s *submission) error {
 		return err
 	}
 	defer e.intake.Done()
+	// A cluster may take longer to make a queue than a write may take. What is
+	// scheduled is counted with its queue.
+	if _, err := e.queueFor(ctx, p, BatchID{}); err != nil {
+		return err
+	}
 	switch {
 	case s.template.sendAt != 0, s.count > groupLimit:
 		// Large enough to be worth writes of its own, or not for the queue.
@@ -426,10 +431,6 @@ func (w *chunkWriter) write(data []byte, later string, sendAt int64, chunks int)
 		}
 	}
 	if sendAt != 0 {
-		// What is scheduled is counted with the queue that it will be put on.
-		if _, err := w.engine.queueFor(ctx, w.chunk.path, BatchID{}); err != nil {
-			return err
-		}
 		return w.engine.putAt(ctx, later, data, time.UnixMilli(sendAt))
 	}
 	get := w.queue
