@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -510,6 +511,8 @@ func (q *queue) purge(ctx context.Context) error {
 	}
 	q.backMu.Lock()
 	defer q.backMu.Unlock()
+	// On a cluster some may have come to another engine, and be done.
+	maps.DeleteFunc(q.givenBack, func(seq uint64, _ bool) bool { return seq <= info.AckFloor.Stream })
 	if len(q.givenBack) > 0 || info.NumRedelivered > 0 {
 		return nil
 	}
