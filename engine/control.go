@@ -292,6 +292,11 @@ func (c *control) cancelled(ch *chunk, t *target) bool {
 	return false
 }
 
+// cancelledAny reports whether a notification of a chunk has been called back.
+func (c *control) cancelledAny(ch *chunk) bool {
+	return slices.ContainsFunc(ch.targets, func(t target) bool { return c.cancelled(ch, &t) })
+}
+
 // ErrNotFound: there is no such app, message, notification or batch, or it was
 // so long ago that nothing is known of it any more.
 var ErrNotFound = errors.New("not found")
@@ -341,6 +346,9 @@ func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
 	if err := e.endCancelled(ctx, id); err != nil {
 		unit, _ := split(id.First)
 		e.sweeper.cancelled(unit) // it is tried again
+		if errors.Is(err, errOtherCopy) {
+			err = nil // what becomes of that one decides
+		}
 		return err
 	}
 	return e.swept(ctx, key)

@@ -442,3 +442,26 @@ func testScheduledStrangers(t *testing.T) {
 		}
 	}
 }
+
+// What is called back while it is being sent, and refused, is not put back for later.
+func TestCancelledWhileSent(t *testing.T) { virtually(t, testCancelledWhileSent) }
+
+func testCancelledWhileSent(t *testing.T) {
+	apple := apnstest.StartMem(t, func(cfg *sim.Config) { cfg.RoundTrip = 2 * time.Second })
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "InvalidProviderToken"})
+	receipt := r.submit(hello(), devices(0, 3)...)
+	for {
+		s, err := r.Message(t.Context(), receipt.Message)
+		r.must(err)
+		if s.States[Sending] == 3 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	r.must(r.CancelMessage(t.Context(), receipt.Message))
+	time.Sleep(10 * time.Second) // it connects, and is answered
+	if s, err := r.Message(t.Context(), receipt.Message); err != nil || s.States[Cancelled] != 3 || !s.Done {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

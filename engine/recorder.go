@@ -195,10 +195,16 @@ func (l *lease) before() (writes []func(context.Context) error) {
 		for c, when := range l.retries() {
 			writes = append(writes, func(ctx context.Context) error {
 				err := e.putLater(ctx, c, when)
-				if err == nil && when.forGate && e.gates.freedSince(c.path, decided) {
+				if err != nil {
+					return err
+				}
+				if when.forGate && e.gates.freedSince(c.path, decided) {
 					e.later.hasten(gateKey{c.app, c.environment})
 				}
-				return err
+				if e.control.cancelledAny(c) {
+					e.sweeper.cancelled(c.unit) // since it was decided
+				}
+				return nil
 			})
 		}
 		l.again, l.dueAt = nil, nil

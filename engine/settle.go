@@ -87,6 +87,9 @@ func (l *lease) settle(d *delivery, r *apns.Result) {
 	if dec.counts {
 		t.attempts++
 	}
+	if dec.state == Retrying && e.control.cancelled(l.chunk, &t) {
+		dec = decision{state: Cancelled, status: dec.status, reason: dec.reason, detail: "it was called back while it was being sent"}
+	}
 	l.mu.Lock()
 	l.sent++
 	l.decided(d.index, &t, now, &dec, r.Receipt.UniqueID, false)

@@ -201,7 +201,7 @@ func (s *sweeper) scan(ctx context.Context, q *queue, w *waitList, seq, delivere
 		return nil // it is set aside when it has its turn
 	}
 	end, rest, err := s.engine.sweepChunk(ctx, q, seq, c)
-	if err != nil {
+	if err != nil && !errors.Is(err, errOtherCopy) {
 		return err
 	}
 	b := w.block(seq/blockChunks, end)
@@ -222,7 +222,7 @@ func (w *waitList) block(number uint64, end time.Time) *waitBlock {
 }
 
 // sweepChunk ends what is over in a chunk that nobody has, and returns when the next
-// of it is over and how many wait.
+// of it is over and how many wait. With errOtherCopy it has to be looked at again.
 func (e *Engine) sweepChunk(ctx context.Context, q *queue, seq uint64, c *chunk) (end time.Time, rest int, err error) {
 	l := e.newLease(c)
 	l.section.begin(c, !e.store.embedded())
@@ -240,10 +240,7 @@ func (e *Engine) sweepChunk(ctx context.Context, q *queue, seq uint64, c *chunk)
 		e.leases.add(l)
 		if err := l.sort(ctx); err != nil {
 			l.end()
-			if errors.Is(err, errOtherCopy) {
-				return now.Add(sweepEvery), len(c.targets), nil
-			}
-			return now, len(c.targets), err
+			return now.Add(sweepEvery), len(c.targets), err
 		}
 	}
 	end = now.Add(maxSendAhead)
@@ -308,7 +305,9 @@ func (s *sweeper) sweepUnits(ctx context.Context) {
 			err = s.engine.control.seenThrough(ctx, unit)
 		}
 		if err != nil && ctx.Err() == nil {
-			s.engine.complain(ctx, "what was called back cannot be ended yet", err)
+			if !errors.Is(err, errOtherCopy) {
+				s.engine.complain(ctx, "what was called back cannot be ended yet", err)
+			}
 			s.cancelled(unit)
 		}
 	}
