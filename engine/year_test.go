@@ -31,6 +31,9 @@ var yearSeeds = []struct {
 	// Two people decided about a dead letter at once: one was told that it was
 	// discarded, the other got an error of the log, and it was sent.
 	{12, 2},
+	// What was called back while it was being sent, and was then refused for a wrong
+	// key, was put back for later.
+	{1796104716, 0.7},
 }
 
 // A server with five apps lives through days or months: people send by day and
