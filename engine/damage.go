@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/minio/highwayhash"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Disks lose bytes. The log's server takes what it can still read and says little of
@@ -279,11 +281,17 @@ func (e *Engine) writeEnds(ctx context.Context) error {
 		s, err := e.streamState(ctx, name)
 		if err == nil {
 			ends.Streams[name] = s.end()
-		} else if !e.gone(ctx, name) {
+		} else if !e.streamGone(ctx, name) {
 			return err
 		}
 	}
 	return e.noteEnds(ends)
+}
+
+// streamGone reports whether there is certainly no such stream.
+func (e *Engine) streamGone(ctx context.Context, name string) bool {
+	_, err := e.store.Stream(ctx, name)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 func (e *Engine) noteEnds(ends streamEnds) error {
@@ -326,7 +334,11 @@ func (e *Engine) compareEnds(ctx context.Context) error {
 			e.tellLost(l)
 		}
 	}
-	return nil
+	if !ends.Orderly {
+		return nil
+	}
+	ends.Orderly = false // from now on something is taken off
+	return e.noteEnds(ends)
 }
 
 // missing is how many messages a stream lacks of those that it had; all says that
@@ -337,7 +349,7 @@ func (e *Engine) missing(ctx context.Context, name string, end streamEnd, all bo
 	case err == nil && !s.created.Equal(end.Created):
 		return 0, nil // it was made anew since
 	case err == nil:
-	case !e.gone(ctx, name):
+	case !e.streamGone(ctx, name):
 		return 0, err
 	case strings.HasPrefix(name, batchStream) && !all:
 		return 0, nil // its batch was done
@@ -364,7 +376,7 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 	for name, gaps := range e.guarded() {
 		s, err := e.streamState(ctx, name)
 		if err != nil {
-			if !e.gone(ctx, name) {
+			if !e.streamGone(ctx, name) {
 				return err
 			}
 			continue // a batch's queue, which is done

@@ -21,6 +21,7 @@ type puller struct {
 	store   *store
 	subject string // to ask at
 	request []byte
+	lease   time.Duration
 	silence time.Duration // after which nothing will come any more
 
 	inbox   string // and a number, by which the answers to old requests are told
@@ -52,7 +53,7 @@ func (e *Engine) puller(stream, consumer string) (*puller, error) {
 	if !s.embedded() {
 		expires = min(expires, e.cfg.Lease/2)
 	}
-	p := &puller{store: s, subject: fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, consumer), silence: expires + pullSlack}
+	p := &puller{store: s, subject: fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, consumer), lease: e.cfg.Lease, silence: expires + pullSlack}
 	ask := struct {
 		Batch     int           `json:"batch"`
 		Expires   time.Duration `json:"expires"`
@@ -92,7 +93,7 @@ func (p *puller) giveUp() error {
 func (p *puller) close() {
 	if p.pending && !p.store.embedded() && p.sub.Drain() == nil {
 		p.store.conn.FlushTimeout(pullSlack)
-		if msg, err := p.sub.NextMsg(time.Millisecond); err == nil && msg.Reply != "" && time.Since(p.since) < p.silence {
+		if msg, err := p.sub.NextMsg(time.Millisecond); err == nil && msg.Reply != "" && time.Since(p.since) < p.lease {
 			msg.Nak()
 		}
 	}

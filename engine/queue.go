@@ -43,6 +43,8 @@ type queue struct {
 	// givenBack are chunks that are to come again.
 	backMu    sync.Mutex
 	givenBack map[uint64]bool
+	purging   bool     // meanwhile it is not said that they are
+	untold    []func() // but after it
 
 	// writing keeps the queue from being dropped while something is written to it.
 	writing sync.RWMutex
@@ -409,13 +411,13 @@ func (e *Engine) source(ctx context.Context, q *queue) {
 	var takes sync.WaitGroup
 	defer takes.Wait()
 	slots := make(chan struct{}, takesAtOnce)
+	slots <- struct{}{} // for the next chunk, before it is asked for: nobody renews it until it is taken
 	e.gates.awaitPart(ctx, q)
 	e.read(ctx, q.name, func(msg *nats.Msg, since time.Time) {
 		if e.store.embedded() {
 			e.take(ctx, q, msg, since)
 			return
 		}
-		slots <- struct{}{}
 		taken := make(chan struct{})
 		takes.Go(func() {
 			e.take(ctx, q, msg, since)
@@ -427,6 +429,10 @@ func (e *Engine) source(ctx context.Context, q *queue) {
 		select {
 		case <-taken:
 		case <-wait.Done():
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
 		}
 		e.gates.awaitPart(ctx, q)
 	})
@@ -484,7 +490,32 @@ func (q *queue) giveBack(seq uint64, tell func()) {
 		q.givenBack = map[uint64]bool{}
 	}
 	q.givenBack[seq] = true
+	if q.purging {
+		q.untold = append(q.untold, tell)
+		return
+	}
 	tell()
+}
+
+// beginPurge reports whether nothing is to come again, and has it stay so until
+// endPurge. done is up to where all is.
+func (q *queue) beginPurge(done uint64) bool {
+	q.backMu.Lock()
+	defer q.backMu.Unlock()
+	// On a cluster some may have come to another engine, and be done.
+	maps.DeleteFunc(q.givenBack, func(seq uint64, _ bool) bool { return seq <= done })
+	q.purging = len(q.givenBack) == 0
+	return q.purging
+}
+
+func (q *queue) endPurge() {
+	q.backMu.Lock()
+	defer q.backMu.Unlock()
+	q.purging = false
+	for _, tell := range q.untold {
+		tell()
+	}
+	q.untold = nil
 }
 
 // cameBack takes note that a chunk has come.
@@ -499,7 +530,8 @@ func (q *queue) cameBack(seq uint64) {
 //
 // Not while something is to come again: JetStream forgets at a purge what it was about
 // to deliver another time (consumer.purge, seen with 2.15.2), and thinks of it when its
-// lease is over, which is half a minute in which it waits for nothing.
+// lease is over, which is half a minute in which it waits for nothing. On a cluster,
+// where others give back too, that is put up with: it is what a lease can cost there.
 func (q *queue) purge(ctx context.Context) error {
 	done := q.finished.Load()
 	if done == q.purged {
@@ -509,13 +541,10 @@ func (q *queue) purge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	q.backMu.Lock()
-	defer q.backMu.Unlock()
-	// On a cluster some may have come to another engine, and be done.
-	maps.DeleteFunc(q.givenBack, func(seq uint64, _ bool) bool { return seq <= info.AckFloor.Stream })
-	if len(q.givenBack) > 0 || info.NumRedelivered > 0 {
+	if !q.beginPurge(info.AckFloor.Stream) {
 		return nil
 	}
+	defer q.endPurge()
 	if info.AckFloor.Stream > 0 {
 		if err := q.stream.Purge(ctx, jetstream.WithPurgeSequence(info.AckFloor.Stream+1)); err != nil && !isSealed(err) {
 			return fmt.Errorf("purging %s: %w", q.name, err)
