@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,34 +212,62 @@ func (e *Engine) RetryDeadLetters(ctx context.Context, number uint64) error {
 // DiscardDeadLetters forgets a group of dead letters. Errors are those of
 // RetryDeadLetters.
 func (e *Engine) DiscardDeadLetters(ctx context.Context, number uint64) error {
-	return e.withLetter(ctx, number, claimDiscard, e.endAgain)
+	return e.withLetter(ctx, number, claimDiscard, func(ctx context.Context, c *chunk, why cause) error { return e.endAgain(ctx, number, c, why) })
 }
 
 // endAgain gives an end to dead letters that somebody had begun to have sent again,
 // and had said so, when it failed.
-func (e *Engine) endAgain(ctx context.Context, c *chunk, why cause) error {
-	states, err := e.ledger.settled(ctx, c)
-	if err != nil {
+//
+// They may be on their queue all the same, said too late, and then what becomes of them
+// there is their end. So the place that they would have is taken first, with a chunk
+// that nothing is in: who comes there second finds it taken.
+func (e *Engine) endAgain(ctx context.Context, number uint64, c *chunk, why cause) error {
+	if w, err := e.stillQueued(ctx, c, why); err != nil || w.count == 0 {
 		return err
 	}
-	var w sectionWriter
-	for i := range c.targets {
-		t := &c.targets[i]
-		if last, known := states[t.number]; !known || last.state != Queued || last.round != t.round {
-			continue
-		}
-		if w.count == 0 {
-			w.begin(c, !e.store.embedded())
-		}
-		// In the round of what may be on a queue all the same, which finds it ended.
-		t.round++
-		w.add(c, t, time.Now(), &decision{state: why.state, status: why.status, reason: why.reason}, "", false)
+	nothing := *c
+	nothing.targets = nil
+	name := letterName(c, number)
+	if err := e.requeueAs(ctx, c, name, nothing.append(nil)); err != nil {
+		return err
 	}
-	if w.count == 0 {
-		return nil
+	if there, err := e.requeued(ctx, c, name); err != nil {
+		return err
+	} else if there != nil && len(there.targets) > 0 {
+		return errRevived
 	}
-	return e.recorder.write(ctx, &w)
+	w, err := e.stillQueued(ctx, c, why)
+	if err != nil || w.count == 0 {
+		return err
+	}
+	return e.recorder.write(ctx, w)
 }
+
+// errRevived: dead letters that were to be discarded are on their queue.
+var errRevived = fmt.Errorf("%w: it is being sent again", ErrConflict)
+
+// stillQueued writes, without the log, the ends of those of a group of dead letters whose
+// last verdict says that they are queued.
+func (e *Engine) stillQueued(ctx context.Context, c *chunk, why cause) (*sectionWriter, error) {
+	states, err := e.ledger.settled(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	w := &sectionWriter{}
+	w.begin(c, !e.store.embedded())
+	for i := range c.targets {
+		t := c.targets[i] // a copy
+		if last, known := states[t.number]; known && last.state == Queued && last.round == t.round {
+			// In the round of what could come to a queue after all, which finds it ended.
+			t.round++
+			w.add(c, &t, time.Now(), &decision{state: why.state, status: why.status, reason: why.reason}, "", false)
+		}
+	}
+	return w, nil
+}
+
+// letterName is the name under which a group of dead letters comes to its queue.
+func letterName(c *chunk, number uint64) string { return fmt.Sprintf("%s.letter-%d", c.unit, number) }
 
 // withLetter does something with a group of dead letters, which is gone then.
 func (e *Engine) withLetter(ctx context.Context, number uint64, what string, do func(context.Context, *chunk, cause) error) error {
@@ -258,10 +287,11 @@ func (e *Engine) withLetter(ctx context.Context, number uint64, what string, do 
 		if err != nil {
 			return err
 		}
-		if err := do(ctx, c, why); err != nil {
-			return err
+		done := do(ctx, c, why)
+		if done != nil && done != errRevived {
+			return done
 		}
-		return deleteMsg(ctx, stream, number)
+		return cmp.Or(deleteMsg(ctx, stream, number), done)
 	}()
 	release()
 	return err
@@ -309,7 +339,15 @@ func (e *Engine) revive(ctx context.Context, number uint64, c *chunk, why cause)
 			return err
 		}
 	}
-	return e.requeueAs(ctx, c, fmt.Sprintf("%s.letter-%d", c.unit, number), c.append(nil))
+	name := letterName(c, number)
+	if err := e.requeueAs(ctx, c, name, c.append(nil)); err != nil {
+		return err
+	}
+	there, err := e.requeued(ctx, c, name)
+	if err == nil && there != nil && len(there.targets) == 0 {
+		err = ErrConflict // whoever had begun to discard them was killed; see endAgain
+	}
+	return err
 }
 
 // letter reads a group of dead letters.

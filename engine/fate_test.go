@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -403,5 +404,70 @@ func testDiscardAfterHalfARetry(t *testing.T) {
 	}
 	if d, err := r.Delivery(t.Context(), letters[0].IDs[0]); err != nil || d.State != Rejected || d.Reason != "TopicDisallowed" {
 		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// A retry that reached its queue, and was said to have failed, is what becomes of a dead
+// letter: who discards it then is told so, and it has one end.
+func TestDiscardAfterALateRetry(t *testing.T) { virtually(t, testDiscardAfterALateRetry) }
+
+func testDiscardAfterALateRetry(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "TopicDisallowed", Count: 1})
+	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
+	r.wait(receipt.Message)
+	letters, err := r.DeadLetters(t.Context(), "shop", "", 0, 10)
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("%+v, %v", letters, err)
+	}
+	number := letters[0].Number
+	r.must(r.PauseApp(t.Context(), "shop", ""))
+	_, c, why, err := r.letter(t.Context(), number)
+	r.must(err)
+	r.must(r.revive(t.Context(), number, c, why))
+	if err := r.DiscardDeadLetters(t.Context(), number); !errors.Is(err, ErrConflict) {
+		t.Errorf("discarding what is being sent again: %v", err)
+	}
+	if err := r.DiscardDeadLetters(t.Context(), number); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a dead letter that is being sent again: %v", err)
+	}
+	r.must(r.ResumeApp(t.Context(), "shop"))
+	if d := r.only(receipt); states(d) != "rejected queued accepted" {
+		t.Error(states(d))
+	}
+}
+
+// Who is killed while discarding what had been retried half leaves nothing that a retry
+// could be lost in, and whoever discards it again ends it.
+func TestDiscardKilledHalfWay(t *testing.T) { virtually(t, testDiscardKilledHalfWay) }
+
+func testDiscardKilledHalfWay(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "TopicDisallowed", Count: 1})
+	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
+	r.wait(receipt.Message)
+	r.must(r.PauseApp(t.Context(), "shop", ""))
+	_, c, _, err := r.letter(t.Context(), 1)
+	r.must(err)
+	var w sectionWriter
+	w.begin(c, false)
+	w.add(c, &c.targets[0], time.Now(), &decision{state: Queued}, "", false)
+	r.must(r.recorder.write(t.Context(), &w))
+	nothing := *c
+	nothing.targets = nil
+	r.must(r.requeueAs(t.Context(), c, letterName(c, 1), nothing.append(nil)))
+	if err := r.RetryDeadLetters(t.Context(), 1); !errors.Is(err, ErrConflict) {
+		t.Errorf("a retry where the place is taken: %v", err)
+	}
+	r.must(r.DiscardDeadLetters(t.Context(), 1))
+	r.must(r.ResumeApp(t.Context(), "shop"))
+	r.waitDone(2)
+	if d := r.only(receipt); states(d) != "rejected queued rejected" {
+		t.Error(states(d))
+	}
+	if n := apple.Stats().Requests; n != 1 {
+		t.Errorf("APNs has it %d times", n)
 	}
 }

@@ -127,7 +127,10 @@ func (l *later) due(ctx context.Context, msg *nats.Msg) error {
 	if err := l.engine.requeue(ctx, c); err != nil {
 		return err
 	}
-	return msg.Ack()
+	// It is off this log when that is over: what an orderly end counts is what there is.
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return msg.AckSync(nats.Context(ctx))
 }
 
 // hasten has everything that waits for a gate go on now. It does not block.

@@ -132,7 +132,8 @@ func (e *Engine) take(ctx context.Context, q *queue, msg *nats.Msg, since time.T
 // mayBeSecond says that another engine may decide about the same notifications, now or
 // when it wakes up: one that had the chunk before, or that it was put back by.
 func (l *lease) mayBeSecond() bool {
-	return l.number > 1 || !l.engine.store.embedded() && (l.chunk.targets[0].round > 0 || l.msg.Subject != l.queue.subject)
+	putBack := l.msg.Subject != l.queue.subject || len(l.chunk.targets) > 0 && l.chunk.targets[0].round > 0
+	return l.number > 1 || !l.engine.store.embedded() && putBack
 }
 
 const (

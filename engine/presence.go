@@ -26,8 +26,9 @@ const (
 //
 // Each says by how many it divides. A change makes parts smaller at once, and larger
 // when all others have said that they divide by as many: until then they may send as
-// fast as they did. One that has not been heard for so long that the others count it
-// no more has no part either.
+// fast as they did. One that has not heard itself for so long that the others may count
+// it no more has no part either: what it hears of itself says that it is heard, and that
+// it would hear them.
 //
 // What is too little to be divided belongs to the first of those that can send it, so
 // each also says for which apps it cannot.
@@ -43,10 +44,31 @@ type peers struct {
 	own     peer            // what this engine says
 	unable  map[string]bool // what the log has of that
 	unsaid  bool            // it has to be said again soon
-	heardAt time.Time       // when the log had it last
+	said    saying          // the last that the log took
+	heard   uint64          // the revision of it that came back
+	heardAt time.Time       // when what came back last was said
+	left    bool            // it says nothing any more
 	divisor int             // agreed; 0: it has no part
 	known   bool            // who was there at the beginning
-	parts   string          // what the rates of the gates depend on
+	shares  shares          // what the rates of the gates were set by
+}
+
+// saying is one time that this engine said that it is there.
+type saying struct {
+	revision uint64
+	at       time.Time
+}
+
+// shares are what this engine's parts of rates depend on.
+type shares struct {
+	divisor, said int
+	unable        map[string]bool
+	others        map[string]map[string]bool // what each cannot send
+}
+
+func (s shares) equal(other shares) bool {
+	return s.divisor == other.divisor && s.said == other.said && maps.Equal(s.unable, other.unable) &&
+		maps.EqualFunc(s.others, other.others, maps.Equal[map[string]bool, map[string]bool])
 }
 
 // peer is what an engine says.
@@ -143,13 +165,12 @@ func (p *peers) first(app string) bool {
 // changed has the gates take over new parts, if there are any.
 func (p *peers) changed() {
 	p.mu.Lock()
-	parts := fmt.Sprint(p.divisor, p.own.divisor, slices.Sorted(maps.Keys(p.unable)))
-	for _, name := range slices.Sorted(maps.Keys(p.others)) {
-		other := p.others[name]
-		parts += "\n" + name + " " + other.String()
+	now := shares{p.divisor, p.own.divisor, p.unable, map[string]map[string]bool{}}
+	for name, other := range p.others {
+		now.others[name] = other.unable
 	}
-	same := parts == p.parts
-	p.parts = parts
+	same := now.equal(p.shares)
+	p.shares = now
 	p.mu.Unlock()
 	if !same {
 		p.engine.gates.shared()
@@ -163,9 +184,7 @@ func (p *peers) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			p.kv.Delete(last, p.name) // or it is missed after absentAfter
+			p.leave(ctx)
 			return
 		case <-tick.C:
 		}
@@ -179,27 +198,42 @@ func (p *peers) run(ctx context.Context) {
 	}
 }
 
+// leave says that this engine is not there any more, after all else that it says.
+func (p *peers) leave(ctx context.Context) {
+	p.speaking.Lock()
+	defer p.speaking.Unlock()
+	p.left = true
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	p.kv.Delete(last, p.name) // or it is missed after absentAfter
+}
+
 // present says that this engine is there, by how many it divides, and what it cannot
 // send.
 func (p *peers) present(ctx context.Context) error {
 	p.speaking.Lock()
 	defer p.speaking.Unlock()
+	if p.left {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, presentEvery)
 	defer cancel()
 	p.mu.Lock()
-	said, unable, at := p.own.String(), p.own.unable, time.Now()
+	text, unable, at := p.own.String(), p.own.unable, time.Now()
 	p.mu.Unlock()
-	_, err := p.kv.PutString(ctx, p.name, said)
+	revision, err := p.kv.PutString(ctx, p.name, text)
 	p.mu.Lock()
 	if p.unsaid = err != nil; !p.unsaid {
-		p.heardAt, p.unable = at, unable
+		p.said, p.unable = saying{revision, at}, unable
+		p.hearOwn(p.heard)
 	}
 	p.mu.Unlock()
 	p.changed()
 	return err
 }
 
-// watch follows what the others say.
+// watch follows what is said. When it has not even heard this engine for long, it
+// begins anew.
 func (p *peers) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		w, err := p.kv.WatchAll(ctx)
@@ -208,28 +242,57 @@ func (p *peers) watch(ctx context.Context) {
 			pause(ctx, troublePause)
 			continue
 		}
-		for entry := range w.Updates() {
-			if entry == nil {
+		p.follow(ctx, w.Updates())
+		w.Stop()
+	}
+}
+
+func (p *peers) follow(ctx context.Context, updates <-chan jetstream.KeyValueEntry) {
+	deaf := time.NewTimer(absentAfter)
+	defer deaf.Stop()
+	for {
+		select {
+		case entry, open := <-updates:
+			if !open {
+				return
+			}
+			deaf.Reset(absentAfter)
+			if entry != nil {
+				p.hear(entry)
+			} else {
 				p.mu.Lock()
 				p.known = true
 				p.mu.Unlock()
-			} else if entry.Key() != p.name {
-				p.hear(entry)
 			}
 			p.divide(ctx)
+		case <-deaf.C:
+			return
+		case <-ctx.Done():
+			return
 		}
-		w.Stop()
 	}
 }
 
 func (p *peers) hear(entry jetstream.KeyValueEntry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if entry.Operation() != jetstream.KeyValuePut {
+	switch {
+	case entry.Key() == p.name:
+		p.hearOwn(entry.Revision())
+	case entry.Operation() != jetstream.KeyValuePut:
 		delete(p.others, entry.Key())
-		return
+	default:
+		p.others[entry.Key()] = parsePeer(string(entry.Value()))
 	}
-	p.others[entry.Key()] = parsePeer(string(entry.Value()))
+}
+
+// hearOwn takes note that what this engine said came back, which can be before the log
+// has said that it took it. p.mu is held.
+func (p *peers) hearOwn(revision uint64) {
+	p.heard = revision
+	if p.said.revision != 0 && revision == p.said.revision {
+		p.heardAt = p.said.at
+	}
 }
 
 // divide works out this engine's part anew, and tells the others what has changed.

@@ -55,7 +55,7 @@ type queue struct {
 	leased   atomic.Int64  // chunks taken from it and not yet done
 	finished atomic.Uint64 // chunks done; purging is due when it has changed
 	purged   uint64        // finished at the last purge; the janitor's
-	sealed   time.Time     // when it was seen to take nothing any more; the janitor's
+	sealed   time.Time     // on a cluster, when it was seen to take nothing any more; the janitor's
 
 	// What waits, and that nothing did when so many had been written; the
 	// sweeper's.
@@ -238,13 +238,20 @@ var errDropped = errors.New("the queue is gone")
 
 // put writes a chunk to a queue, for the first time.
 func (e *Engine) put(ctx context.Context, q *queue, data []byte) error {
-	err := e.putAs(ctx, q, "", data)
-	if isSealed(err) {
-		if q, err = e.queueFor(ctx, q.path, BatchID{}); err == nil {
-			err = e.putAs(ctx, q, "", data)
-		}
+	return e.orOwn(ctx, q, func(q *queue) error { return e.putAs(ctx, q, "", data) })
+}
+
+// orOwn writes to a queue or, when that is a batch's and takes nothing any more, to its
+// app's own.
+func (e *Engine) orOwn(ctx context.Context, q *queue, write func(*queue) error) error {
+	err := write(q)
+	if q.batch.IsZero() || !isSealed(err) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return err
 	}
-	return err
+	if q, err = e.queueFor(ctx, q.path, BatchID{}); err != nil {
+		return err
+	}
+	return write(q)
 }
 
 // putAs writes a chunk with a name to a queue, or to the one that takes its place if it
@@ -318,18 +325,32 @@ func (e *Engine) requeue(ctx context.Context, c *chunk) error {
 func (e *Engine) requeueAs(ctx context.Context, c *chunk, name string, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if id := c.batchID(); !id.IsZero() {
-		if q := e.knownQueue(c.path, id); q != nil {
-			if err := e.moveAs(ctx, q, name, data); !isSealed(err) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
-				return err
-			}
+	q := e.knownQueue(c.path, c.batchID())
+	if q == nil {
+		var err error
+		if q, err = e.queueFor(ctx, c.path, BatchID{}); err != nil {
+			return err
 		}
 	}
-	q, err := e.queueFor(ctx, c.path, BatchID{})
-	if err != nil {
-		return err
+	return e.orOwn(ctx, q, func(q *queue) error { return e.moveAs(ctx, q, name, data) })
+}
+
+// requeued reads what stands on a queue under a name that requeueAs gave it; nil if
+// nothing does.
+func (e *Engine) requeued(ctx context.Context, c *chunk, name string) (*chunk, error) {
+	for _, batch := range []BatchID{c.batchID(), {}} {
+		q := e.knownQueue(c.path, batch)
+		if q == nil {
+			continue
+		}
+		msg, err := q.stream.GetLastMsgForSubject(ctx, q.subject+"."+name)
+		if err == nil {
+			return parseChunk(msg.Data)
+		} else if !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, storeError(err)
+		}
 	}
-	return e.moveAs(ctx, q, name, data)
+	return nil, nil
 }
 
 // onItsWay is how servers of a cluster answer while somebody else's message with the
@@ -355,16 +376,18 @@ func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
 	if info.NumPending > 0 || info.NumAckPending > 0 || stream.State.Msgs > 0 && stream.State.LastSeq > info.AckFloor.Stream {
 		return nil
 	}
-	if cfg := stream.Config; !e.store.embedded() && !cfg.Sealed {
-		cfg.Sealed = true
-		_, err := e.store.UpdateStream(ctx, cfg)
-		return err
-	}
-	if q.sealed.IsZero() {
-		q.sealed = time.Now()
-	}
-	if !e.store.embedded() && time.Since(q.sealed) < storeTimeout {
-		return nil
+	if cfg := stream.Config; !e.store.embedded() {
+		if !cfg.Sealed {
+			cfg.Sealed = true
+			_, err := e.store.UpdateStream(ctx, cfg)
+			return err
+		}
+		if q.sealed.IsZero() {
+			q.sealed = time.Now()
+		}
+		if time.Since(q.sealed) < storeTimeout {
+			return nil
+		}
 	}
 	q.dropped = true
 	e.forgetQueue(q)

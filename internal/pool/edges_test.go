@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -273,6 +274,53 @@ func TestDialsBesideOneThatHangs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Attempts that do not end when they are given up do not gather.
+func TestDialsThatCannotBeGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		var under atomic.Int32
+		end := make(chan struct{})
+		r := newRig(t, s, Config{MaxDialPause: time.Second, ConnectWait: time.Hour, Dial: func(ctx context.Context) (net.Conn, error) {
+			under.Add(1)
+			defer under.Add(-1)
+			<-end
+			return s.l.Dial(ctx)
+		}})
+		r.submit(1)
+		time.Sleep(2 * time.Minute)
+		if n := under.Load(); n != 2*mostDials {
+			t.Errorf("%d attempts are under way, not %d", n, 2*mostDials)
+		}
+		close(end)
+		r.accept(1)
+	})
+}
+
+// An attempt that has been going on for long is not given up for one that may not be
+// made: here each would have led to a connection after six seconds.
+func TestNoDialIsGivenUpForNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		var given atomic.Int32
+		r := newRig(t, s, Config{MaxDialPause: 100 * time.Millisecond, ConnectWait: time.Hour, Dial: func(ctx context.Context) (net.Conn, error) {
+			select {
+			case <-time.After(6 * time.Second):
+				return s.l.Dial(ctx)
+			case <-ctx.Done():
+				given.Add(1)
+				return nil, ctx.Err()
+			}
+		}})
+		r.submit(1)
+		time.Sleep(5 * time.Second)
+		dials := r.pool.Stats().Dials
+		if n := int(given.Load()); n > int(dials)-mostDials {
+			t.Errorf("%d of %d attempts were given up while %d may be under way", n, dials, mostDials)
+		}
+		r.accept(1)
+	})
 }
 
 // Draining connections do not count: MaxConns is exceeded.

@@ -376,15 +376,15 @@ func (m *manager) prove(mb *member, st h2.Status, now time.Time) {
 	}
 }
 
-// dial starts an attempt unless it is too early for one.
-func (m *manager) dial(now time.Time, soon func(time.Time)) {
+// dial starts an attempt unless it is too early for one, and reports whether it did.
+func (m *manager) dial(now time.Time, soon func(time.Time)) bool {
 	if now.Before(m.outage.nextDial) {
 		soon(m.outage.nextDial)
-		return
+		return false
 	}
 	if wait := m.budget.take(now); wait > 0 {
 		soon(now.Add(wait))
-		return
+		return false
 	}
 	m.makeRoom()
 	m.number++
@@ -406,6 +406,7 @@ func (m *manager) dial(now time.Time, soon func(time.Time)) {
 			}
 		}
 	}()
+	return true
 }
 
 // mostDials is how many attempts are under way at once.
@@ -420,11 +421,14 @@ func (m *manager) dialBeside(now time.Time, soon func(time.Time)) {
 		soon(due)
 		return
 	}
-	if len(m.dials) == mostDials {
+	if m.pending >= 2*mostDials {
+		soon(now.Add(m.p.cfg.MaxDialPause)) // those that were given up do not end
+		return
+	}
+	if m.dial(now, soon) && len(m.dials) > mostDials {
 		m.dials[1].cancel()
 		m.dials = slices.Delete(m.dials, 1, 2)
 	}
-	m.dial(now, soon)
 }
 
 // landed forgets an attempt, and reports whether anybody still waits for it. When it
