@@ -153,7 +153,7 @@ const claimAge = 2 * time.Minute
 func (e *Engine) claim(ctx context.Context, number uint64, what string) (release func(), err error) {
 	key := claimPrefix + strconv.FormatUint(number, 10)
 	_, err = e.control.claims.Create(ctx, key, []byte(what))
-	if errors.Is(err, jetstream.ErrKeyExists) {
+	if tooLate(err) {
 		return nil, ErrConflict
 	} else if err != nil {
 		return nil, storeError(err)

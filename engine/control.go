@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -428,7 +429,8 @@ func (e *Engine) changeBatch(ctx context.Context, id BatchID, change func(*Batch
 			return err
 		}
 		revision, err := e.control.batches.Update(ctx, key, data, entry.Revision())
-		if errors.Is(err, jetstream.ErrKeyExists) && ctx.Err() == nil {
+		if tooLate(err) && ctx.Err() == nil {
+			pause(ctx, rand.N(staleRead/5)) // several who go on at once meet again
 			continue
 		}
 		if err != nil {

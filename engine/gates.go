@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +83,8 @@ func newGates(e *Engine) *gates {
 // errStranger: an app is not configured here, or has no credential.
 var errStranger = errors.New("the app is not configured")
 
-// errNoPart: other engines have all of the rate, for now or for good.
+// errNoPart: other engines send this. They have all of the rate, or they can send and
+// this one cannot.
 var errNoPart = errors.New("other engines send this")
 
 // admit waits until some of n notifications of a queue may be sent, takes room for
@@ -149,7 +149,11 @@ const paceStep = 20 * time.Millisecond
 // allowed is how many of n may be sent now. If none, it says for how long at least,
 // 0 meaning until something changes. g.mu is held.
 func (g *gates) allowed(q *queue, n int) (now int, wait time.Duration, err error) {
-	switch g.gate(q) {
+	passage := g.gate(q)
+	if passage != open && passage != probe && g.others(q) {
+		return 0, 0, errNoPart
+	}
+	switch passage {
 	case shut:
 		return 0, 0, nil
 	case stranger:
@@ -207,17 +211,30 @@ func (g *gates) limiters(q *queue) (list []*rate.Limiter) {
 	return list
 }
 
-// awaitPart waits until this engine has a part of a queue's rates.
+// others reports whether this engine cannot send from a queue and others can; g.mu is
+// held.
+func (g *gates) others(q *queue) bool {
+	trouble := g.gates[q.gateKey()]
+	return (trouble != nil && trouble.reason != "" || g.gate(q) == stranger) && g.engine.peers.able(q.app)
+}
+
+// awaitPart waits until this engine has something to do with a queue: a part of its
+// rates, and a way to send, unless nobody has.
 func (g *gates) awaitPart(ctx context.Context, q *queue) {
 	for ctx.Err() == nil {
 		g.mu.Lock()
 		changed := g.changed
-		none := slices.ContainsFunc(g.limiters(q), func(l *rate.Limiter) bool { return l.Limit() == 0 })
+		_, wait, err := g.allowed(q, 1)
+		if err == errNoPart {
+			if trouble := g.gates[q.gateKey()]; trouble != nil {
+				wait = trouble.wait() // then it tries
+			}
+		}
 		g.mu.Unlock()
-		if !none {
+		if err != errNoPart {
 			return
 		}
-		untilChanged(ctx, 0, changed)
+		untilChanged(ctx, wait, changed)
 	}
 }
 
@@ -232,9 +249,7 @@ func (g *gates) drain(q *queue) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, l := range g.limiters(q) {
-		burst := l.Burst()
-		l.SetBurst(0)
-		l.SetBurst(burst) // which is when the one before has its effect
+		empty(l)
 	}
 }
 
@@ -474,17 +489,25 @@ func (g *gates) limiter(old *rate.Limiter, app string, perSecond float64) *rate.
 	}
 	perSecond = g.engine.part(app, perSecond)
 	burst := max(1, int(perSecond/paceShare))
-	if old == nil {
-		l := rate.NewLimiter(rate.Limit(perSecond), burst)
-		// The life before may have sent some a moment ago.
-		if perSecond > 0 && time.Since(g.engine.began) < time.Second {
-			l.AllowN(time.Now(), burst)
-		}
-		return l
+	l := old
+	if l == nil {
+		l = rate.NewLimiter(0, burst)
 	}
-	old.SetLimit(rate.Limit(perSecond))
-	old.SetBurst(burst)
-	return old
+	// The life before, or the engine that had this part, may have sent some a moment ago.
+	afterOthers := l.Limit() == 0 && (old != nil || time.Since(g.engine.began) < time.Second)
+	l.SetLimit(rate.Limit(perSecond))
+	l.SetBurst(burst)
+	if afterOthers {
+		empty(l)
+	}
+	return l
+}
+
+// empty has a limiter begin with nothing.
+func empty(l *rate.Limiter) {
+	burst := l.Burst()
+	l.SetBurst(0)
+	l.SetBurst(burst) // which is when the one before has its effect
 }
 
 // paceShare is the part of a second whose notifications may go at once.

@@ -266,7 +266,7 @@ func (l *lease) park(ctx context.Context) {
 		err = e.move(ctx, q, rest)
 	}
 	if err != nil {
-		if !isSealed(err) { // or it is made anew in a moment
+		if !isEnding(err) { // or it is made anew in a moment
 			e.complain(ctx, "a batch cannot be moved out of the way", err)
 		}
 		l.letGo(troublePause)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"aviso.example/apns"
 )
 
 const (
@@ -31,7 +33,8 @@ const (
 // it would hear them.
 //
 // What is too little to be divided belongs to the first of those that can send it, so
-// each also says for which apps it cannot.
+// each also says for which apps it cannot; and whatever one cannot send is left to
+// those that can.
 type peers struct {
 	engine *Engine
 	kv     jetstream.KeyValue
@@ -160,6 +163,21 @@ func (p *peers) first(app string) bool {
 		}
 	}
 	return first
+}
+
+// able reports whether another engine can send an app.
+func (p *peers) able(app string) bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, other := range p.others {
+		if !other.unable[app] {
+			return true
+		}
+	}
+	return false
 }
 
 // changed has the gates take over new parts, if there are any.
@@ -323,10 +341,23 @@ func (p *peers) divide(ctx context.Context) {
 	case agreed:
 		p.divisor = count
 	}
+	takesOver := map[string]bool{}
+	for _, other := range p.others {
+		for app := range other.unable {
+			takesOver[app] = !unable[app]
+		}
+	}
 	p.mu.Unlock()
 	p.changed()
 	if changed {
 		p.say(ctx)
+	}
+	// What was refused to others waits for a gate that is open here.
+	for app, can := range takesOver {
+		if can {
+			p.engine.later.hasten(gateKey{app, apns.Production})
+			p.engine.later.hasten(gateKey{app, apns.Sandbox})
+		}
 	}
 }
 

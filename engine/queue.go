@@ -245,7 +245,7 @@ func (e *Engine) put(ctx context.Context, q *queue, data []byte) error {
 // app's own.
 func (e *Engine) orOwn(ctx context.Context, q *queue, write func(*queue) error) error {
 	err := write(q)
-	if q.batch.IsZero() || !isSealed(err) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+	if q.batch.IsZero() || !isEnding(err) {
 		return err
 	}
 	if q, err = e.queueFor(ctx, q.path, BatchID{}); err != nil {
@@ -267,10 +267,16 @@ func (e *Engine) putAs(ctx context.Context, q *queue, name string, data []byte, 
 	return err
 }
 
-// isSealed says that a queue takes nothing more, because it is about to be dropped.
-func isSealed(err error) bool {
+// isEnding says that a queue takes nothing more, because it is about to be dropped or
+// has just been.
+func isEnding(err error) bool {
 	e, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && e.ErrorCode == streamSealed
+	return ok && e.ErrorCode == streamSealed || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
+func (e *Engine) isSealed(ctx context.Context, q *queue) bool {
+	stream, err := q.stream.Info(ctx)
+	return err == nil && stream.Config.Sealed
 }
 
 const streamSealed jetstream.ErrorCode = 10109
@@ -309,7 +315,7 @@ func sumName(c *chunk, data []byte) string {
 // moveAs is move for a chunk with a name of its own.
 func (e *Engine) moveAs(ctx context.Context, q *queue, name string, data []byte) error {
 	err := e.putAs(ctx, q, "."+name, data, jetstream.WithExpectLastSequencePerSubject(0))
-	if e, ok := errors.AsType[*jetstream.APIError](err); ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || e.ErrorCode == onItsWay) {
+	if tooLate(err) {
 		return nil // it is there
 	}
 	return err
@@ -353,9 +359,13 @@ func (e *Engine) requeued(ctx context.Context, c *chunk, name string) (*chunk, e
 	return nil, nil
 }
 
-// onItsWay is how servers of a cluster answer while somebody else's message with the
-// same subject is being written.
-const onItsWay jetstream.ErrorCode = 10164
+// tooLate says that something was not written because somebody else had written it
+// before, or on a cluster, was writing it at that moment.
+func tooLate(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) ||
+		errors.Is(err, jetstream.ErrKeyExists)
+}
 
 // dropIfEmpty deletes the queue of a batch that is done. On a cluster another engine
 // may be about to write something to it, a retry that is due for one, and nobody can
@@ -380,6 +390,9 @@ func (e *Engine) dropIfEmpty(ctx context.Context, q *queue) error {
 		if !cfg.Sealed {
 			cfg.Sealed = true
 			_, err := e.store.UpdateStream(ctx, cfg)
+			if err != nil && e.isSealed(ctx, q) {
+				err = nil // another engine did so at the same moment
+			}
 			return err
 		}
 		if q.sealed.IsZero() {
@@ -480,11 +493,15 @@ func (e *Engine) read(ctx context.Context, stream string, take func(msg *nats.Ms
 		switch {
 		case err == nil:
 			take(msg, since)
-		case errors.Is(err, errConsumerGone), errors.Is(err, nats.ErrNoResponders) && e.gone(ctx, stream):
+		case errors.Is(err, errConsumerGone):
 			return
 		case ctx.Err() == nil:
-			e.complain(ctx, "a queue cannot be read", err, "queue", stream)
+			// The servers of a cluster do not all know at once that a queue is gone.
 			pause(ctx, troublePause)
+			if errors.Is(err, nats.ErrNoResponders) && e.gone(ctx, stream) {
+				return
+			}
+			e.complain(ctx, "a queue cannot be read", err, "queue", stream)
 		}
 	}
 }
@@ -569,7 +586,7 @@ func (q *queue) purge(ctx context.Context) error {
 	}
 	defer q.endPurge()
 	if info.AckFloor.Stream > 0 {
-		if err := q.stream.Purge(ctx, jetstream.WithPurgeSequence(info.AckFloor.Stream+1)); err != nil && !isSealed(err) {
+		if err := q.stream.Purge(ctx, jetstream.WithPurgeSequence(info.AckFloor.Stream+1)); err != nil && !isEnding(err) {
 			return fmt.Errorf("purging %s: %w", q.name, err)
 		}
 	}

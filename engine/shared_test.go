@@ -129,6 +129,39 @@ func TestResumeOfAll(t *testing.T) {
 	a.wait(receipt.Message)
 }
 
+// What APNs refuses to one engine for trouble of that engine's own goes out by another.
+func TestTroubleOfOneEngine(t *testing.T) {
+	ill, well := apnstest.Start(t), apnstest.Start(t)
+	urls := startLog(t)
+	a, other := newRig(t, ill, onLog(urls, 5*time.Second)), newRig(t, well, onLog(urls, 5*time.Second))
+	await.Until(t, "both having a part", func() bool { return a.part("shop", 100) == 50 && other.part("shop", 100) == 50 })
+	ill.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "InvalidProviderToken"})
+	var list []*Receipt
+	for i := range 30 {
+		list = append(list, a.submit(hello(), devices(5*i, 5*i+5)...))
+	}
+	await.Until(t, "one engine having trouble", func() bool { return len(a.gates.holds("shop")) == 1 })
+	began := time.Now()
+	for _, receipt := range list {
+		if s := other.wait(receipt.Message); s.States[Accepted] != 5 {
+			t.Errorf("%+v", s)
+		}
+	}
+	// Its gate stays shut for half a minute at least, then for longer.
+	if took := time.Since(began); took > configurationPause/2 {
+		t.Errorf("it took %v", took)
+	}
+	// What comes now is not even tried by it.
+	for i := range 10 {
+		if d := a.only(a.submit(hello(), devices(1000+i, 1001+i)...)); d.State != Accepted || d.Attempts != 1 {
+			t.Errorf("%+v", d)
+		}
+	}
+	if n := ill.Stats().Accepted; n != 0 {
+		t.Errorf("the one in trouble accepted %d", n)
+	}
+}
+
 // What an engine held and gave back when it ended is called back where it is.
 func TestCancelledAfterGivenBack(t *testing.T) {
 	apple := apnstest.Start(t)
@@ -192,9 +225,9 @@ func TestSmallRateOfMany(t *testing.T) {
 			r.wait(receipt.Message)
 		}
 	}
-	// A busy machine is late, never early; and whoever takes over may send one at once.
+	// A busy machine is late, never early, also when another engine takes over.
 	for i, at := range first.accepted(began) {
-		if earliest := time.Duration(i-1) * time.Second / 4; at.Sub(began) < earliest {
+		if earliest := time.Duration(i) * time.Second / 4; at.Sub(began) < earliest {
 			t.Errorf("number %d came after %v, at 4 a second", i+1, at.Sub(began))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -115,9 +116,9 @@ func (o *operators) act(ctx context.Context, random *rand.Rand) {
 		case 1:
 			q := o.load.send(ctx, url, order{batch: true, count: 200, paused: random.IntN(2) == 0})
 			if q.answer == accepted {
-				o.try(url, "pause-batch", q.name(), nil)
+				o.tryByAll("pause-batch", q.name(), nil)
 				o.rest(ctx, random)
-				if !o.try(o.server(random), "resume-batch", q.name(), nil) {
+				if !o.tryByAll("resume-batch", q.name(), nil) {
 					o.mu.Lock()
 					o.asleep = append(o.asleep, q)
 					o.mu.Unlock()
@@ -127,7 +128,7 @@ func (o *operators) act(ctx context.Context, random *rand.Rand) {
 			q := o.load.send(ctx, url, order{batch: true, count: 300, rate: 500})
 			if q.answer == accepted {
 				o.rest(ctx, random)
-				o.try(url, "change-batch", q.name(), map[string]float64{"rate": float64(random.IntN(3) * 1000)})
+				o.tryByAll("change-batch", q.name(), map[string]float64{"rate": float64(random.IntN(3) * 1000)})
 			}
 		default:
 			q := o.load.send(ctx, url, o.callable(random))
@@ -174,6 +175,24 @@ func (o *operators) try(url, id, arg string, body any) bool {
 		o.wrongs(id+" was refused", "%s: %s", arg, p)
 	}
 	return err == nil && p.ok()
+}
+
+// tryByAll is try by two callers at each server, all at the same moment. It reports
+// whether one of them was granted it.
+func (o *operators) tryByAll(id, arg string, body any) bool {
+	var granted atomic.Bool
+	var callers sync.WaitGroup
+	for _, url := range o.at.urls() {
+		for range 2 {
+			callers.Go(func() {
+				if o.try(url, id, arg, body) {
+					granted.Store(true)
+				}
+			})
+		}
+	}
+	callers.Wait()
+	return granted.Load()
 }
 
 // callBack cancels a request, and notes what was answered.
