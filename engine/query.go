@@ -145,16 +145,29 @@ func (e *Engine) findChunk(ctx context.Context, unit apns.ID, first, last uint32
 			return l.chunk, nil
 		}
 	}
-	for _, q := range e.allQueues() {
-		if !q.batch.IsZero() && q.batch != BatchID(unit) {
-			continue
+	looked := map[*queue]bool{}
+	look := func() (*chunk, error) {
+		for _, q := range e.allQueues() {
+			if looked[q] || !q.batch.IsZero() && q.batch != BatchID(unit) {
+				continue
+			}
+			looked[q] = true
+			c, err := q.find(ctx, unit, e.writtenThrough(unit), has)
+			if err != nil || c != nil {
+				return c, err
+			}
 		}
-		c, err := q.find(ctx, unit, e.writtenThrough(unit), has)
-		if err != nil || c != nil {
-			return c, err
-		}
+		return nil, nil
 	}
-	return nil, nil
+	c, err := look()
+	if err != nil || c != nil || e.store.embedded() {
+		return c, err
+	}
+	// Another engine may have made a queue a moment ago.
+	if err := e.findQueues(ctx); err != nil {
+		return nil, storeError(err)
+	}
+	return look()
 }
 
 const (

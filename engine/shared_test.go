@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -127,6 +128,31 @@ func TestResumeOfAll(t *testing.T) {
 	a.must(a.ResumeApp(t.Context(), "shop"))
 	await.Until(t, "both gates being open", func() bool { return len(a.gates.holds("shop"))+len(other.gates.holds("shop")) == 0 })
 	a.wait(receipt.Message)
+}
+
+// What one engine has accepted every engine knows, also on a queue that was made for it.
+func TestKnownToOthersAtOnce(t *testing.T) {
+	apple := apnstest.Start(t)
+	urls := startLog(t)
+	both := func(cfg *Config) {
+		for i := range 8 {
+			cfg.Apps = append(cfg.Apps, cfg.Apps[0])
+			cfg.Apps[i+1].ID = fmt.Sprintf("app-%d", i)
+		}
+	}
+	a, other := newRig(t, apple, onLog(urls, 5*time.Second), both), newRig(t, apple, onLog(urls, 5*time.Second), both)
+	for _, app := range a.cfg.Apps {
+		a.must(a.PauseApp(t.Context(), app.ID, ""))
+		m := hello()
+		m.App = app.ID
+		receipt := a.submit(m, devices(0, 2)...)
+		if s, err := other.Message(t.Context(), receipt.Message); err != nil || s.Accepted != 2 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		if d, err := other.Delivery(t.Context(), receipt.Message.ID(1)); err != nil || d.State != Queued {
+			t.Errorf("%+v, %v", d, err)
+		}
+	}
 }
 
 // What APNs refuses to one engine for trouble of that engine's own goes out by another.
