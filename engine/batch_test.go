@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +130,40 @@ func testBatchPaused(t *testing.T) {
 	}
 	if s := r.waitBatch(one.ID(), isDone); s.Counts.Accepted != 3000 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A paused batch that is called back opens its gate, so that it can end, and nothing of it
+// goes out by that; here as an engine of a cluster hears of it.
+func TestPausedBatchCalledBack(t *testing.T) { virtually(t, testPausedBatchCalledBack) }
+
+func testPausedBatchCalledBack(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple)
+	b := r.batch(BatchConfig{Paused: true})
+	fill(t, b, 0, 3000)
+	_, err := b.Close(t.Context(), "")
+	r.must(err)
+	for r.leases.count() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	key := strings.TrimPrefix(b.ID().String(), batchPrefix)
+	entry, err := r.control.batches.Get(t.Context(), key)
+	r.must(err)
+	var record BatchRecord
+	r.must(json.Unmarshal(entry.Value(), &record))
+	record.Cancelled = true
+	data, err := json.Marshal(record)
+	r.must(err)
+	revision, err := r.control.batches.Update(t.Context(), key, data, entry.Revision())
+	r.must(err)
+	r.control.takeBatch(key, data, revision)
+	r.gates.controlled()
+	if s := r.waitBatch(b.ID(), isDone); s.Counts.Cancelled != 3000 {
+		t.Errorf("%+v", s.Counts)
+	}
+	if n := apple.Stats().Requests; n != 0 {
+		t.Errorf("%d were sent", n)
 	}
 }
 

@@ -293,6 +293,14 @@ func (c *control) cancelled(ch *chunk, t *target) bool {
 	return false
 }
 
+// cancelledIn reports whether anything of a unit has been called back.
+func (c *control) cancelledIn(unit apns.ID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	b := c.batch[BatchID(unit)]
+	return b != nil && b.Cancelled || len(c.cancel[unit]) > 0
+}
+
 // cancelledAny reports whether a notification of a chunk has been called back.
 func (c *control) cancelledAny(ch *chunk) bool {
 	return slices.ContainsFunc(ch.targets, func(t target) bool { return c.cancelled(ch, &t) })

@@ -195,6 +195,9 @@ func (l *lease) send(ctx context.Context) {
 // hand gives up to n of those that wait to the client; there is room for them in the
 // window.
 func (l *lease) hand(ctx context.Context, route *route, n int) {
+	if l.engine.control.cancelledIn(l.chunk.unit) {
+		l.endWaiting(time.Now()) // a paused batch's gate opens when it is called back
+	}
 	some := l.claim(route.window, n)
 	route.window.release(n - len(some))
 	if len(some) == 0 {
