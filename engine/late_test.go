@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,9 +49,13 @@ func TestStanding(t *testing.T) {
 }
 
 // startLog starts a log server that several engines can share.
-func startLog(t *testing.T) (urls string) {
+func startLog(t *testing.T, change ...func(*server.Options)) (urls string) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true})
+	options := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true}
+	for _, c := range change {
+		c(options)
+	}
+	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +71,16 @@ func startLog(t *testing.T) (urls string) {
 // onLog has an engine use a log server beside others, with a lease.
 func onLog(urls string, lease time.Duration) func(*Config) {
 	return func(cfg *Config) { cfg.Store.URLs, cfg.Store.Replicas, cfg.Lease = urls, 1, lease }
+}
+
+// A cluster without room for what is kept says what has to change.
+func TestNoRoomOnTheCluster(t *testing.T) {
+	urls := startLog(t, func(o *server.Options) { o.JetStreamMaxStore = 1 << 30 })
+	cfg := Config{Store: StoreConfig{Dir: t.TempDir(), URLs: urls, Replicas: 1}}
+	_, err := Open(t.Context(), cfg)
+	if err == nil || !strings.Contains(err.Error(), "Config.VerdictBytes is 4294967296") || !strings.Contains(err.Error(), "max_file") {
+		t.Error(err)
+	}
 }
 
 // An engine that stands still for longer than its lease and then goes on gives

@@ -286,11 +286,20 @@ func (s *store) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 		stream, err = s.CreateOrUpdateStream(ctx, cfg)
 		return err
 	})
-	if err != nil {
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok && cfg.MaxBytes > 0 && (e.ErrorCode == noSuitablePeers || e.ErrorCode == noStorage) {
+		return nil, fmt.Errorf("engine: Config.VerdictBytes is %d, which %d servers of the cluster have to set aside, each in its jetstream max_file: %w", cfg.MaxBytes, s.replicas, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("engine: stream %s: %w", cfg.Name, err)
 	}
 	return stream, nil
 }
+
+// How servers of a cluster, or a single one, say that there is no room for what a stream
+// may grow to.
+const (
+	noSuitablePeers jetstream.ErrorCode = 10005
+	noStorage       jetstream.ErrorCode = 10047
+)
 
 // bucket makes sure that a bucket is there and as this version wants it.
 func (s *store) bucket(ctx context.Context, name string, age time.Duration) (kv jetstream.KeyValue, err error) {

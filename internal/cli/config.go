@@ -451,6 +451,13 @@ var engineWords = strings.NewReplacer(
 	", and a plain number counts nanoseconds", "",
 )
 
+// inOurWords is an error of the engine's with the names that the configuration has for
+// its fields.
+type inOurWords struct{ error }
+
+func (e inOurWords) Error() string { return engineWords.Replace(e.error.Error()) }
+func (e inOurWords) Unwrap() error { return e.error }
+
 // readServer reads everything but the apps.
 func (r *configReader) readServer() {
 	c := r.serverConfig

@@ -85,7 +85,7 @@ func startServer(ctx context.Context, cfg engine.Config, o serverOptions) (*serv
 	e, err := engine.Open(ctx, cfg)
 	if err != nil {
 		l.Close()
-		return nil, err
+		return nil, inOurWords{err}
 	}
 	s := &server{engine: e, log: o.log, url: "http://" + l.Addr().String(), served: make(chan error, 1)}
 	if s.key, err = o.key(); err == nil {
