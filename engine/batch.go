@@ -71,7 +71,7 @@ func (e *Engine) NewBatch(ctx context.Context, cfg BatchConfig) (*Batch, error) 
 	b := &Batch{engine: e}
 	b.record = BatchRecord{
 		ID: BatchID(newUnit(now)), App: app.ID, Environment: p.environment, Lane: p.lane, Label: cfg.Label,
-		CreatedAt: now.UTC(), Paused: cfg.Paused, Rate: cfg.Rate,
+		CreatedAt: now.UTC(), Paused: cfg.Paused, Rate: cfg.Rate, TakenBy: e.life,
 	}
 	data, err := json.Marshal(&b.record)
 	if err != nil {

@@ -53,14 +53,16 @@ type BatchRecord struct {
 	Lane        Lane             `json:"lane"`
 	Label       string           `json:"label,omitempty"`
 	CreatedAt   time.Time        `json:"created_at"`
-	// ClosedAt is when the last line had been read. Before that, and for ever if
-	// the sender went away, the batch is open.
+	// ClosedAt is when the last line had been read, or it was found that nobody reads
+	// any more. Before that the batch is open.
 	ClosedAt time.Time `json:"closed_at,omitzero"`
 	// Accepted lines are on disk, Refused ones were wrong.
 	Accepted int64 `json:"accepted"`
 	Refused  int64 `json:"refused"`
 	// Broken says why the end of the batch was never read.
-	Broken    string `json:"broken,omitempty"`
+	Broken string `json:"broken,omitempty"`
+	// TakenBy is the life of the engine that reads it.
+	TakenBy   string `json:"taken_by,omitempty"`
 	Paused    bool   `json:"paused,omitempty"`
 	Cancelled bool   `json:"cancelled,omitempty"`
 	// Swept says that what was scheduled of a cancelled batch has been ended.

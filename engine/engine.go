@@ -20,6 +20,7 @@ type Engine struct {
 	cfg   Config
 	log   *slog.Logger
 	began time.Time
+	life  string // tells it from the same one started again
 	store *store
 
 	control  *control
@@ -88,7 +89,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		cfg: cfg, log: cfg.Logger, began: time.Now(), failed: make(chan struct{}),
+		cfg: cfg, log: cfg.Logger, began: time.Now(), life: apns.NewID().String(), failed: make(chan struct{}),
 		packers: map[path]*packer{}, queues: map[queueKey]*queue{}, routes: map[path]*route{}, windows: map[path]*window{},
 	}
 	e.stats.paths = map[path]*tally{}
@@ -181,7 +182,7 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	}
 	e.background.Go(func() { e.tend(e.hard) })
 	e.background.Go(func() { e.janitor(e.hard) })
-	if err := e.findQueues(ctx); err != nil {
+	if err := e.findQueuesInTime(ctx); err != nil {
 		return fmt.Errorf("engine: the queues cannot be read: %w", err)
 	}
 	if err := e.openDamaged(ctx); err != nil {
@@ -190,6 +191,9 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	if e.store.embedded() {
 		if err := e.finishClaims(ctx); err != nil {
 			return fmt.Errorf("engine: what was begun with dead letters cannot be finished: %w", err)
+		}
+		if err := e.closeOrphans(ctx); err != nil {
+			return fmt.Errorf("engine: batches that were not handed in to their end cannot be closed: %w", err)
 		}
 	}
 	e.sources.Go(func() { e.later.run(e.sending) })
@@ -426,6 +430,7 @@ func (e *Engine) janitor(ctx context.Context) {
 		e.complain(ctx, "the queues of batches cannot be looked at", e.endBatches(ctx))
 		if !e.store.embedded() && e.sending.Err() == nil {
 			e.complain(ctx, "the queues of other engines cannot be looked at", e.findQueues(ctx))
+			e.complain(ctx, "batches of engines that are gone cannot be closed", e.closeOrphans(ctx))
 		}
 	}
 }

@@ -77,12 +77,13 @@ func (s shares) equal(other shares) bool {
 // peer is what an engine says.
 type peer struct {
 	divisor int
+	life    string
 	unable  map[string]bool // apps that it cannot send now
 	at      time.Time
 }
 
 func (p *peer) String() string {
-	return strings.Join(append([]string{strconv.Itoa(p.divisor)}, slices.Sorted(maps.Keys(p.unable))...), " ")
+	return strings.Join(append([]string{strconv.Itoa(p.divisor), p.life}, slices.Sorted(maps.Keys(p.unable))...), " ")
 }
 
 // parsePeer reads what another engine says.
@@ -90,9 +91,12 @@ func parsePeer(text string) (p peer) {
 	words := strings.Fields(text)
 	p.at, p.unable = time.Now(), map[string]bool{}
 	for i, word := range words {
-		if i == 0 {
+		switch i {
+		case 0:
 			p.divisor, _ = strconv.Atoi(word) // 0 agrees with nobody
-		} else {
+		case 1:
+			p.life = word
+		default:
 			p.unable[word] = true
 		}
 	}
@@ -104,7 +108,7 @@ func (e *Engine) openPeers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := &peers{engine: e, kv: kv, others: map[string]peer{}, own: peer{divisor: 1}}
+	p := &peers{engine: e, kv: kv, others: map[string]peer{}, own: peer{divisor: 1, life: e.life}}
 	if p.name, err = e.store.engineName(); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
@@ -163,6 +167,32 @@ func (p *peers) first(app string) bool {
 		}
 	}
 	return first
+}
+
+// living reports whether another engine is there, in a life.
+func (p *peers) living(life string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, other := range p.others {
+		if other.life == life {
+			return true
+		}
+	}
+	return false
+}
+
+// silent is for how long nothing that this engine says has gone through the log.
+func (p *peers) silent() time.Duration {
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.heardAt
+	if p.engine.began.After(last) {
+		last = p.engine.began
+	}
+	return time.Since(last)
 }
 
 // able reports whether another engine can send an app.
@@ -334,7 +364,7 @@ func (p *peers) divide(ctx context.Context) {
 		agreed = agreed && other.divisor == count
 	}
 	changed := p.unsaid || p.own.divisor != count || !maps.Equal(p.own.unable, unable)
-	p.own = peer{divisor: count, unable: unable}
+	p.own = peer{divisor: count, life: p.own.life, unable: unable}
 	switch {
 	case now.Sub(p.heardAt) > absentAfter:
 		p.divisor = 0 // the others do not count on it

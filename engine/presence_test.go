@@ -35,10 +35,17 @@ func testDeafEngineHasNoPart(t *testing.T) {
 	time.Sleep(absentAfter)
 	says(3)
 	part(0, "when it has heard nothing for long")
+	r.began = time.Now().Add(-time.Hour)
+	if silent := p.silent(); silent < absentAfter {
+		t.Errorf("it is silent for %v", silent)
+	}
 	p.hearOwn(2)
 	part(0, "when it hears what it said long ago")
 	p.hearOwn(3)
 	part(100, "when it hears itself again")
+	if silent := p.silent(); silent != 0 {
+		t.Errorf("it is silent for %v", silent)
+	}
 	p.hearOwn(4) // before the log has answered
 	time.Sleep(absentAfter + time.Second)
 	says(4)

@@ -154,8 +154,8 @@ func (e *Engine) queueFor(ctx context.Context, p path, batch BatchID) (*queue, e
 func (e *Engine) openQueue(ctx context.Context, q *queue) (jetstream.Stream, error) {
 	if !e.store.embedded() && !q.batch.IsZero() {
 		stream, err := e.store.Stream(ctx, q.name)
-		if err == nil && stream.CachedInfo().Config.Sealed || err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return stream, err // a sealed one stays so
+		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return stream, err // it stays as it is: another engine may be sealing it
 		}
 	}
 	return e.store.stream(ctx, jetstream.StreamConfig{
@@ -226,11 +226,23 @@ func (e *Engine) findQueues(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if _, err := e.queueFor(ctx, p, batch); err != nil {
+		if _, err := e.queueFor(ctx, p, batch); err != nil && (batch.IsZero() || !isGone(err)) {
 			return err
 		}
 	}
 	return streams.Err()
+}
+
+// findQueuesInTime is findQueues for the start, which a cluster that has much to do must
+// not keep from going on.
+func (e *Engine) findQueuesInTime(ctx context.Context) error {
+	for end := time.Now().Add(patience); ; {
+		err := e.findQueues(ctx)
+		if err == nil || !errors.Is(storeError(err), ErrStore) || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+		pause(ctx, staleRead)
+	}
 }
 
 // errDropped: the queue went while somebody was about to write to it.

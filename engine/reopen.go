@@ -17,6 +17,8 @@ const (
 	// maxReopenPause bounds the pause before the next attempt. A disk that fails
 	// for another reason than space fails again.
 	maxReopenPause = time.Minute
+	// wellAgainAfter is how long a log has to go on for the attempt to have helped.
+	wellAgainAfter = 5 * time.Second
 )
 
 // reopenings are the attempts to open the log again.
@@ -27,15 +29,19 @@ type reopenings struct {
 
 // due says whether an attempt may be made, and takes note that it is.
 func (r *reopenings) due(now time.Time) bool {
-	since := now.Sub(r.last)
-	if since < r.pause {
+	if now.Sub(r.last) < r.pause {
 		return false
-	}
-	if since > 2*maxReopenPause {
-		r.pause = 0 // what happened then has nothing to do with it
 	}
 	r.last, r.pause = now, min(max(2*r.pause, lookAroundEvery), maxReopenPause)
 	return true
+}
+
+// stuck takes note that the log has come to a standstill. When it was well for a while
+// before, the attempts of then have nothing to do with it.
+func (r *reopenings) stuck(now time.Time) {
+	if now.Sub(r.last) > wellAgainAfter {
+		r.pause = 0
+	}
 }
 
 // Failed is closed when the engine cannot go on and cannot help itself: the log
@@ -74,6 +80,7 @@ func (e *Engine) mend(ctx context.Context, free int64) {
 		return
 	}
 	if !e.stuck.Swap(true) {
+		e.reopened.stuck(time.Now())
 		e.room.Store(0)
 		e.store.inside.giveUp() // whoever waits for a write waits in vain
 		e.log.Error("the log cannot be written to: nothing is accepted and no verdict written until it has been opened again", "error", problem, "free", free)

@@ -231,7 +231,23 @@ func TestReopenings(t *testing.T) {
 	if len(at) < 6 || len(at) > 12 || at[0] != 0 || at[1] > lookAroundEvery {
 		t.Errorf("%v", at)
 	}
-	if !r.due(begin.Add(time.Hour)) || r.pause != lookAroundEvery {
-		t.Errorf("after an hour: %v", r.pause)
+	// What was full for an hour is tried at once, and a disk that is full now and then
+	// does not wait for longer each time.
+	for at := begin.Add(time.Hour); at.Before(begin.Add(2 * time.Hour)); at = at.Add(30 * time.Second) {
+		if r.stuck(at); !r.due(at) || r.pause != lookAroundEvery {
+			t.Fatalf("after %v: %v", at.Sub(begin), r.pause)
+		}
+	}
+	// One that fails again at once does.
+	now := begin.Add(3 * time.Hour)
+	for range 10 {
+		r.stuck(now)
+		for !r.due(now) {
+			now = now.Add(time.Second)
+		}
+		now = now.Add(time.Second)
+	}
+	if r.pause != maxReopenPause {
+		t.Errorf("%v", r.pause)
 	}
 }

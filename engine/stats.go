@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -110,11 +111,15 @@ type PathStats struct {
 	Client   apns.Stats
 }
 
-// Stats returns a snapshot. It asks the log about each queue, so once in some
+// Stats returns a snapshot. On a cluster that has taken nothing for ten seconds it is
+// ErrStore, whatever single servers still answer. It asks the log about each queue, so once in some
 // seconds is often enough.
 func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Since: e.began, Suppressed: e.dead.size(), Strangers: e.sweeper.list(), Lost: e.damage.list(), Full: e.full.Load(), Stuck: e.stuck.Load()}
 	var err error
+	if silent := e.peers.silent(); silent > 2*presentEvery {
+		return s, fmt.Errorf("%w: the cluster has taken nothing for %v", ErrStore, silent.Round(time.Second))
+	}
 	if s.Aside, err = e.countAside(ctx); err != nil {
 		return s, err
 	}

@@ -34,6 +34,8 @@ var yearSeeds = []struct {
 	// What was called back while it was being sent, and was then refused for a wrong
 	// key, was put back for later.
 	{1796104716, 0.7},
+	// What waited of a paused campaign went out when it was called back.
+	{1796115726, 4.6},
 }
 
 // A server with five apps lives through days or months: people send by day and
