@@ -240,40 +240,36 @@ func (o *operators) resumeAll() error {
 	return nil
 }
 
-// measureResumes pauses the app, and a batch, and takes the time until the next
-// push after each is resumed.
+// measureResumes pauses the app, and a batch, and takes the time until what came
+// meanwhile is pushed after each is resumed.
 func (o *operators) measureResumes() {
 	for i := range 6 {
 		urls := o.at.urls()
 		url, other := urls[i%len(urls)], urls[(i+1)%len(urls)]
+		var q *request
+		var resume func() bool
 		if i%2 == 0 {
-			if o.try(url, "pause-app", shop, nil) {
-				time.Sleep(quietFor)
-				_, waiting := o.book.progress()
-				at := time.Now()
-				if waiting > 0 && o.try(other, "resume-app", shop, nil) {
-					o.resumed(at, func(q *request) bool { return true })
-				}
+			if !o.try(url, "pause-app", shop, nil) {
+				continue
 			}
-			continue
-		}
-		q := o.load.send(o.ctx, url, order{batch: true, count: 100, paused: true})
-		if q.answer != accepted {
-			continue
+			q = o.load.send(o.ctx, url, order{count: 50})
+			resume = func() bool { return o.try(other, "resume-app", shop, nil) }
+		} else {
+			q = o.load.send(o.ctx, url, order{batch: true, count: 100, paused: true})
+			resume = func() bool { return o.try(other, "resume-batch", q.name(), nil) }
 		}
 		time.Sleep(quietFor)
-		at := time.Now()
-		if o.try(other, "resume-batch", q.name(), nil) {
-			o.resumed(at, func(r *request) bool { return r == q })
+		if at := time.Now(); resume() && q.answer == accepted {
+			o.resumed(at, q)
 		}
 	}
 }
 
-// resumed waits for the next push of what waited at that time.
-func (o *operators) resumed(at time.Time, which func(*request) bool) {
+// resumed waits for the first push of a request that waited at that time.
+func (o *operators) resumed(at time.Time, q *request) {
 	took := 10 * time.Second
 	o.until(took, func() bool {
-		next := o.next(at, which)
+		next := o.next(at, q)
 		if !next.IsZero() {
 			took = next.Sub(at)
 		}
@@ -282,18 +278,13 @@ func (o *operators) resumed(at time.Time, which func(*request) bool) {
 	o.resumes = append(o.resumes, took)
 }
 
-// next is when the first of some requests was processed after a time.
-func (o *operators) next(at time.Time, which func(*request) bool) (next time.Time) {
+// next is when the first notification of a request was processed after a time.
+func (o *operators) next(at time.Time, q *request) (next time.Time) {
 	o.book.change(func() {
-		for _, q := range o.book.requests[max(0, len(o.book.requests)-5000):] {
-			if q.answer != accepted || !which(q) {
-				continue
-			}
-			for k := range q.count {
-				first := time.UnixMilli(o.book.notes[q.base+k].first)
-				if first.After(at) && (next.IsZero() || first.Before(next)) {
-					next = first
-				}
+		for k := range q.count {
+			first := time.UnixMilli(o.book.notes[q.base+k].first)
+			if first.After(at) && (next.IsZero() || first.Before(next)) {
+				next = first
 			}
 		}
 	})
