@@ -168,8 +168,9 @@ func (a *App) check() error {
 	return errors.Join(problems...)
 }
 
-// client returns the configuration of a client for one lane.
-func (a *App) client(e apns.Environment, tokens *auth.ProviderTokens, log *slog.Logger) apns.Config {
+// client returns the configuration of a client for one lane. A notification waits for a
+// connection for connectWait, 0 meaning the client's default.
+func (a *App) client(e apns.Environment, tokens *auth.ProviderTokens, connectWait time.Duration, log *slog.Logger) apns.Config {
 	c := a.credential(e)
 	cfg := apns.Config{
 		BundleID: a.BundleID, Environment: e, Endpoint: c.Endpoint, ExtraRoots: c.ExtraRoots,
@@ -177,7 +178,7 @@ func (a *App) client(e apns.Environment, tokens *auth.ProviderTokens, log *slog.
 		ProviderTokens: tokens, Certificate: c.Certificate, Logger: log,
 		// Patience is the engine's: what APNs asks to send later goes back to
 		// the disk and keeps nothing else from being sent.
-		MaxAttempts: 1, Timeout: clientTimeout,
+		MaxAttempts: 1, Timeout: clientTimeout, ConnectWait: connectWait,
 		// So is how often an app in trouble tries.
 		MaxDialPause: maxDialPause,
 	}
@@ -188,6 +189,9 @@ func (a *App) client(e apns.Environment, tokens *auth.ProviderTokens, log *slog.
 // shorter than the pause between two notifications that try whether APNs is there
 // again, which would wait for it otherwise.
 const maxDialPause = 400 * time.Millisecond
+
+// fellowConnectWait is how long one waits for a connection where others may have one.
+const fellowConnectWait = 2 * time.Second
 
 // clientTimeout bounds the time from the engine handing a notification to the
 // client until its outcome, above apns.DefaultConnectWait and

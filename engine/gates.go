@@ -339,8 +339,8 @@ func (g *gates) observe(p path, d *decision) {
 	}
 	b.troubled++
 	limit := map[blame]int{blamePeer: peerTrouble, blameCredential: credentialTrouble, blameTopic: topicTrouble}[d.blame]
-	if b.level > 0 && d.blame != blameTopic {
-		limit = 1 // it is on probation
+	if d.noWay || b.level > 0 && d.blame != blameTopic {
+		limit = 1 // there is nothing to wait for, or it is on probation
 	}
 	if b.troubled < limit || b.reason != "" && (b.until.IsZero() || time.Now().Before(b.until)) {
 		return

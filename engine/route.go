@@ -46,7 +46,11 @@ func (e *Engine) route(p path) (*route, error) {
 	if old != nil && old.generation == app.generation {
 		return old, nil
 	}
-	client, err := apns.New(app.client(p.environment, app.tokens(p.environment), e.log.With("app", p.app, "environment", p.environment.String(), "lane", p.lane.String())))
+	connectWait := time.Duration(0)
+	if !e.store.embedded() {
+		connectWait = fellowConnectWait
+	}
+	client, err := apns.New(app.client(p.environment, app.tokens(p.environment), connectWait, e.log.With("app", p.app, "environment", p.environment.String(), "lane", p.lane.String())))
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +238,7 @@ func (a *appState) provide(e apns.Environment, shared map[string]*auth.ProviderT
 	}
 	// A client says best what is wrong with its configuration, and connects to
 	// nobody before it has something to send.
-	client, err := apns.New(a.client(e, a.providers[e], nil))
+	client, err := apns.New(a.client(e, a.providers[e], 0, nil))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package engine
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -155,36 +157,60 @@ func TestKnownToOthersAtOnce(t *testing.T) {
 	}
 }
 
-// What APNs refuses to one engine for trouble of that engine's own goes out by another.
+// What one engine cannot send goes out by another: APNs refuses its credential, or it has
+// no way to APNs; also at a rate that is too small to be divided, which it has.
 func TestTroubleOfOneEngine(t *testing.T) {
-	ill, well := apnstest.Start(t), apnstest.Start(t)
-	urls := startLog(t)
-	a, other := newRig(t, ill, onLog(urls, 5*time.Second)), newRig(t, well, onLog(urls, 5*time.Second))
-	await.Until(t, "both having a part", func() bool { return a.part("shop", 100) == 50 && other.part("shop", 100) == 50 })
-	ill.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "InvalidProviderToken"})
-	var list []*Receipt
-	for i := range 30 {
-		list = append(list, a.submit(hello(), devices(5*i, 5*i+5)...))
-	}
-	await.Until(t, "one engine having trouble", func() bool { return len(a.gates.holds("shop")) == 1 })
-	began := time.Now()
-	for _, receipt := range list {
-		if s := other.wait(receipt.Message); s.States[Accepted] != 5 {
-			t.Errorf("%+v", s)
-		}
-	}
-	// Its gate stays shut for half a minute at least, then for longer.
-	if took := time.Since(began); took > configurationPause/2 {
-		t.Errorf("it took %v", took)
-	}
-	// What comes now is not even tried by it.
-	for i := range 10 {
-		if d := a.only(a.submit(hello(), devices(1000+i, 1001+i)...)); d.State != Accepted || d.Attempts != 1 {
-			t.Errorf("%+v", d)
-		}
-	}
-	if n := ill.Stats().Accepted; n != 0 {
-		t.Errorf("the one in trouble accepted %d", n)
+	for name, test := range map[string]struct {
+		noWay bool
+		rate  float64
+	}{
+		"refused":                 {},
+		"no way":                  {noWay: true},
+		"no way, at a small rate": {noWay: true, rate: 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ill, well := apnstest.Start(t), apnstest.Start(t)
+			urls := startLog(t)
+			paced := func(cfg *Config) { cfg.Apps[0].Rate = test.rate }
+			a := newRig(t, ill, onLog(urls, 5*time.Second), paced, func(cfg *Config) {
+				if test.noWay {
+					cfg.Apps[0].Sandbox.Endpoint = "127.0.0.1:1"
+				}
+				// It comes before all others.
+				if err := os.WriteFile(filepath.Join(cfg.Store.Dir, nameFile), []byte("00000000-0000-0000-0000-000000000001"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			})
+			other := newRig(t, well, onLog(urls, 5*time.Second), paced)
+			await.Until(t, "both having a part", func() bool { return a.part("shop", 100) == 50 && other.part("shop", 100) == 50 })
+			ill.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "InvalidProviderToken"})
+			var list []*Receipt
+			for i := range 30 {
+				list = append(list, a.submit(hello(), devices(i, i+1)...))
+			}
+			await.Until(t, "one engine having trouble", func() bool { return len(a.gates.holds("shop")) == 1 })
+			began := time.Now()
+			for _, receipt := range list {
+				if s := other.wait(receipt.Message); s.States[Accepted] != 1 {
+					t.Errorf("%+v", s)
+				}
+			}
+			// The gate of one that is refused stays shut for half a minute at least.
+			if took := time.Since(began); took > configurationPause/2 {
+				t.Errorf("it took %v", took)
+			}
+			if n := ill.Stats().Accepted; n != 0 {
+				t.Errorf("the one in trouble accepted %d", n)
+			}
+			if test.noWay {
+				return // it tries once a second whether it has one again
+			}
+			for i := range 10 {
+				if d := a.only(a.submit(hello(), devices(1000+i, 1001+i)...)); d.State != Accepted || d.Attempts != 1 {
+					t.Errorf("%+v", d)
+				}
+			}
+		})
 	}
 }
 

@@ -86,6 +86,8 @@ type decision struct {
 	// waitsForGate says that another attempt is due as soon as others succeed, or
 	// somebody has put right what is wrong, and at retryAt in any case.
 	waitsForGate bool
+	// noWay says that there was no connection, so that all others fail alike.
+	noWay bool
 	// counts says that it was an attempt; what was certainly not processed is
 	// none.
 	counts bool
@@ -163,6 +165,7 @@ func decide(a attempt) (d decision) {
 			return d
 		}
 		d.blame, pause = blamePeer, backOff(min(a.earlier, 3))
+		_, d.noWay = errors.AsType[*apns.ConnectError](e.Cause)
 		if credentialReasons[e.Reason] || isCredential(e.Cause) {
 			d.blame, pause = blameCredential, configurationPause
 		}
