@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"aviso.example/apnstest"
+)
+
+// hangUp is the context of a caller who is gone when it has been looked at so many
+// times: one after the other, that is at every place where it matters.
+type hangUp struct {
+	context.Context
+	mu   sync.Mutex
+	left int
+	gone chan struct{}
+}
+
+func hangsUpAfter(ctx context.Context, looks int) *hangUp {
+	return &hangUp{Context: ctx, left: looks, gone: make(chan struct{})}
+}
+
+func (h *hangUp) Done() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.left--; h.left == 0 {
+		close(h.gone)
+	}
+	return h.gone
+}
+
+func (h *hangUp) Err() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.left <= 0 {
+		return context.Canceled
+	}
+	return h.Context.Err()
+}
+
+// Whoever calls a message back and hangs up, at whatever moment, leaves nothing with two
+// ends, also if somebody asks again at once, while what the first had begun is not on
+// the disk yet; and what had begun to end ends, if nobody does.
+func TestHangUpDuringCancel(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(*rig, *Message)
+		again   time.Duration // when somebody asks again
+	}{
+		"scheduled, asked again at once": {schedule, 0},
+		"scheduled, asked again later":   {schedule, onTime},
+		"paused, asked again at once":    {pauseFirst, 0},
+		"paused, asked again later":      {pauseFirst, onTime},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(t *testing.T) { testHangUpDuringCancel(t, test.prepare, test.again) })
+		})
+	}
+}
+
+func schedule(_ *rig, m *Message) { m.SendAt = time.Now().Add(time.Hour) }
+
+func pauseFirst(r *rig, _ *Message) { r.must(r.PauseApp(r.t.Context(), "shop", "")) }
+
+func testHangUpDuringCancel(t *testing.T, prepare func(*rig, *Message), again time.Duration) {
+	const n = 3
+	r := newRig(t, apnstest.StartMem(t))
+	inTheMiddle := 0
+	for looks, heard := 1, false; !heard; looks++ {
+		m := hello()
+		prepare(r, m)
+		receipt := r.submit(m, devices(0, n)...)
+		unit, _ := split(receipt.Message.First)
+		time.Sleep(2 * time.Second)
+		// Something has just been written, so that what is decided now is not for a
+		// moment.
+		r.recorder.add(r.newLease(&chunk{}))
+		synctest.Wait()
+		caller := hangsUpAfter(t.Context(), looks)
+		err := r.CancelMessage(caller, receipt.Message)
+		heard = caller.Err() == nil
+		if err != nil && (heard || !errors.Is(err, context.Canceled)) {
+			t.Errorf("gone after %d looks: %v", looks, err)
+		}
+		r.sweeper.mu.Lock()
+		begun := slices.Contains(r.sweeper.units, unit)
+		r.sweeper.mu.Unlock()
+		if begun {
+			inTheMiddle++
+		}
+		time.Sleep(again)
+		if s, err := r.Message(t.Context(), receipt.Message); begun && again > 0 && (err != nil || !s.Done) {
+			t.Errorf("gone after %d looks: nobody asked again, and it is %+v, %v", looks, s, err)
+		}
+		r.must(r.CancelMessage(t.Context(), receipt.Message))
+		time.Sleep(onTime)
+		if s, err := r.Message(t.Context(), receipt.Message); err != nil || s.States[Cancelled] != n {
+			t.Errorf("gone after %d looks: %+v, %v", looks, s, err)
+		}
+		if got, want := r.written(receipt.Message), (map[State]int{Cancelled: n}); !maps.Equal(got, want) {
+			t.Errorf("gone after %d looks: written was %v", looks, got)
+		}
+	}
+	if inTheMiddle < 2 {
+		t.Errorf("it was gone in the middle %d times", inTheMiddle)
+	}
+}
