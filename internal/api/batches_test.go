@@ -149,6 +149,21 @@ func TestBatchProblems(t *testing.T) {
 	r.wantProblem(r.postBatch("?app=bank", line), &invalidRequest, `"app" is not an app of this server`)
 	r.wantProblem(r.postBatch("?rate=-1&paused=maybe&lane=slow&environment=test&lable=x&app=a&app=b&label="+strings.Repeat("x", 201), line), &invalidRequest,
 		`"rate" has to be a number`, `"paused" has to be true or false`, `"lane" has to be`, `"environment" has to be`, `did you mean "label"?`, `"app" is there twice`, `"label" has 201 bytes`)
+	// Whoever puts a query right learns of all that is wrong with it at once, the app's
+	// name included.
+	for query, want := range map[string][]string{
+		"app=bank&rate=-1":       {`"app" is not an app of this server`, `"rate" has to be a number`},
+		"app=shopp&paused=maybe": {`did you mean "shop"?`, `"paused" has to be true or false`},
+		"lane=slow&app=bank&label=" + strings.Repeat("x", 201): {`"app" is not an app`, `"lane" has to be`, `"label" has 201 bytes`},
+		"app=bank&lable=x": {`"app" is not an app of this server`, `did you mean "label"?`},
+		"app=shop&rate=x":  {`"rate" has to be a number`},
+		"rate=x":           {`"rate" has to be a number`},
+	} {
+		p := r.wantProblem(r.postBatch("?"+query, line), &invalidRequest, want...)
+		if len(p.Errors) != len(want) {
+			t.Errorf("%s: %v", query, p.Errors)
+		}
+	}
 	r.wantProblem(r.postBatch("", line, "Content-Type", "application/json"), &unsupportedMedia, "application/x-ndjson")
 	r.wantProblem(r.postBatch("", line, "Content-Encoding", "br"), &unsupportedMedia, "gzip")
 	r.wantProblem(r.postBatch("", line, "Content-Encoding", "gzip"), &malformedBody, "is no gzip")
