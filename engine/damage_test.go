@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -191,6 +192,66 @@ func testQueueMadeAnew(t *testing.T) {
 	r.open()
 	if s, err := r.Stats(t.Context()); err != nil || len(s.Lost) > 0 {
 		t.Errorf("%+v, %v", s.Lost, err)
+	}
+}
+
+// A life that ended before it had noted how far the streams reach leaves the note of the
+// one before, after which things were taken off: that is no loss.
+func TestTakenOffAfterAnOrderlyStop(t *testing.T) { virtually(t, testTakenOffAfterAnOrderlyStop) }
+
+func testTakenOffAfterAnOrderlyStop(t *testing.T) {
+	r := newRig(t, apnstest.StartMem(t))
+	var list []*Receipt
+	for i := range 10 {
+		m := hello()
+		m.SendAt = time.Now().Add(time.Duration(i+1) * time.Hour)
+		list = append(list, r.submit(m, devices(i, i+1)...))
+	}
+	r.close()
+	r.open()
+	file := filepath.Join(r.cfg.Store.Dir, endsFile)
+	note, err := os.ReadFile(file)
+	r.must(err)
+	for _, receipt := range list[:3] {
+		r.must(r.CancelMessage(t.Context(), receipt.Message))
+	}
+	r.close()
+	r.must(os.WriteFile(file, note, 0o600)) // as if the log had not answered at the end
+	r.open()
+	if s, err := r.Stats(t.Context()); err != nil || len(s.Lost) > 0 {
+		t.Errorf("%+v, %v", s.Lost, err)
+	}
+}
+
+// Only what the log says it does not have is gone: not what has no consumer, nor
+// anything while the log does not answer.
+func TestStreamGone(t *testing.T) { virtually(t, testStreamGone) }
+
+func testStreamGone(t *testing.T) {
+	r := newRig(t, apnstest.StartMem(t))
+	r.wait(r.submit(hello(), devices(0, 1)...).Message)
+	q := r.knownQueue(path{"shop", apns.Sandbox, Normal}, BatchID{})
+	r.must(q.stream.DeleteConsumer(t.Context(), consumerName))
+	hungUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name := range r.guarded() {
+		if r.streamGone(t.Context(), name) {
+			t.Errorf("%s is taken for gone", name)
+		}
+		end := streamEnd{Last: 10, Messages: 10}
+		if n, err := r.missing(hungUp, name, end, true); n != 0 || err == nil {
+			t.Errorf("%s: without an answer %d are missing, %v", name, n, err)
+		}
+	}
+	r.must(r.store.DeleteStream(t.Context(), streamAside))
+	if !r.streamGone(t.Context(), streamAside) {
+		t.Error("what was deleted is not taken for gone")
+	}
+	if r.streamGone(hungUp, streamAside) {
+		t.Error("without an answer it is taken for gone")
+	}
+	if n, err := r.missing(t.Context(), streamAside, streamEnd{Last: 10, Messages: 3}, true); n != 3 || err != nil {
+		t.Errorf("%d of what was deleted are missing, %v", n, err)
 	}
 }
 
