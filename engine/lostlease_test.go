@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +128,13 @@ func newAsker(t *testing.T, lease time.Duration) *asker {
 	return a
 }
 
+// serve answers beside the test, which ends after it.
+func (a *asker) serve(t *testing.T, answers func()) {
+	var all sync.WaitGroup
+	all.Go(answers)
+	t.Cleanup(all.Wait)
+}
+
 // answer answers a request with a status or, without one, with a message.
 func (a *asker) answer(t *testing.T, ask *nats.Msg, status string) {
 	t.Helper()
@@ -149,7 +157,7 @@ func testLeaseRunsSinceAsked(t *testing.T) {
 	a := newAsker(t, 10*time.Second)
 	defer a.close()
 	var first, second time.Time
-	go func() {
+	a.serve(t, func() {
 		ask := <-a.asked
 		first = time.Now()
 		for range 4 {
@@ -165,7 +173,7 @@ func testLeaseRunsSinceAsked(t *testing.T) {
 		second = time.Now()
 		time.Sleep(time.Second)
 		a.answer(t, ask, "")
-	}()
+	})
 	for _, asked := range []*time.Time{&first, &second} {
 		msg, since, err := a.next(t.Context())
 		if err != nil || len(msg.Data) == 0 || !since.Equal(*asked) || time.Since(since) < time.Second {
@@ -180,13 +188,13 @@ func TestAnswerToALostRequest(t *testing.T) { virtually(t, testAnswerToALostRequ
 func testAnswerToALostRequest(t *testing.T) {
 	a := newAsker(t, 10*time.Second)
 	defer a.close()
-	go func() {
+	a.serve(t, func() {
 		lost := <-a.asked
 		ask := <-a.asked
 		a.answer(t, lost, "")
 		time.Sleep(time.Second)
 		a.answer(t, ask, "")
-	}()
+	})
 	began := time.Now()
 	_, since, err := a.next(t.Context())
 	if want := a.silence; err != nil || since.Sub(began) != want || time.Since(since) != time.Second {
@@ -207,12 +215,12 @@ func TestGivenBackAtTheEnd(t *testing.T) {
 			virtually(t, func(t *testing.T) {
 				a := newAsker(t, test.lease)
 				ctx, cancel := context.WithCancel(t.Context())
-				go func() {
+				a.serve(t, func() {
 					ask := <-a.asked
 					cancel()
 					time.Sleep(test.after)
 					a.answer(t, ask, "")
-				}()
+				})
 				if _, _, err := a.next(ctx); !errors.Is(err, context.Canceled) {
 					t.Fatal(err)
 				}
