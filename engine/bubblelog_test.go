@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"net"
 	"path/filepath"
 	"slices"
@@ -67,21 +66,8 @@ func (l *bubbleLog) join(t *testing.T, apple *apnstest.Server, change ...func(*C
 }
 
 func (l *bubbleLog) open(t *testing.T, cfg Config, w *way) (*Engine, error) {
-	cfg, err := cfg.check()
+	e, err := newEngine(t.Context(), cfg)
 	if err != nil {
-		return nil, err
-	}
-	e := &Engine{
-		cfg: cfg, log: cfg.Logger, began: time.Now(), failed: make(chan struct{}),
-		packers: map[path]*packer{}, queues: map[queueKey]*queue{}, routes: map[path]*route{}, windows: map[path]*window{},
-	}
-	e.stats.paths = map[path]*tally{}
-	e.leases, e.damage, e.sweeper, e.gates = newLeases(), newDamage(), newSweeper(e), newGates(e)
-	e.recorder = &recorder{engine: e, id: apns.NewID(), wake: make(chan struct{}, 1)}
-	e.hard, e.stopHard = context.WithCancel(context.Background())
-	e.pushing, e.stopPushing = context.WithCancel(e.hard)
-	e.sending, e.stopSending = context.WithCancel(e.pushing)
-	if err := e.SetApps(cfg.Apps); err != nil {
 		return nil, err
 	}
 	e.store = &store{dir: cfg.Store.Dir, replicas: 1, log: e.log}
@@ -91,14 +77,7 @@ func (l *bubbleLog) open(t *testing.T, cfg Config, w *way) (*Engine, error) {
 	if e.store.JetStream, err = jetstream.New(e.store.conn, jetstream.WithDefaultTimeout(storeTimeout)); err != nil {
 		return nil, err
 	}
-	if e.crashed, err = e.store.begin(); err != nil {
-		return nil, err
-	}
-	if err := e.start(t.Context()); err != nil {
-		e.Close(t.Context())
-		return nil, err
-	}
-	return e, nil
+	return e, e.begin(t.Context())
 }
 
 // named has an engine use a name, by which engines are put in order.

@@ -274,8 +274,7 @@ func (e *Engine) withLetter(ctx context.Context, number uint64, what string, do 
 	if _, _, _, err := e.letter(ctx, number); err != nil {
 		return err
 	}
-	// Once begun it goes on to its end, for which it has a time of its own.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimAge/2)
+	ctx, cancel := toItsEnd(ctx)
 	defer cancel()
 	release, err := e.claim(ctx, number, what)
 	if err != nil {

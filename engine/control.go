@@ -349,6 +349,8 @@ func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
 	if _, err := e.Message(ctx, id); err != nil {
 		return err
 	}
+	ctx, cancel := toItsEnd(ctx)
+	defer cancel()
 	key := strings.TrimPrefix(id.String(), messagePrefix)
 	if _, err := e.control.cancels.Put(ctx, key, []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
 		return storeError(err)
@@ -363,6 +365,12 @@ func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
 		return err
 	}
 	return e.swept(ctx, key)
+}
+
+// toItsEnd is the context of what goes on to its end once it has begun, whether or not
+// whoever asked for it is still there: half of it would be done by nobody.
+func toItsEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), claimAge/2)
 }
 
 // swept notes that a message that was called back has been ended wherever it waited.
@@ -387,6 +395,8 @@ func (e *Engine) ResumeBatch(ctx context.Context, id BatchID) error {
 
 // CancelBatch: see PauseBatch.
 func (e *Engine) CancelBatch(ctx context.Context, id BatchID) error {
+	ctx, cancel := toItsEnd(ctx)
+	defer cancel()
 	if err := e.changeBatch(ctx, id, func(b *BatchRecord) { b.Cancelled = true }); err != nil {
 		return err
 	}

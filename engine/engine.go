@@ -84,6 +84,21 @@ type Engine struct {
 // goes on sending what is queued. It fails if the log does not answer for
 // openPatience.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	e, err := newEngine(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if e.store, err = openStore(ctx, e.cfg.Store, e.log); err != nil {
+		return nil, err
+	}
+	if err := e.begin(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// newEngine returns an engine that has no log yet.
+func newEngine(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg, err := cfg.check()
 	if err != nil {
 		return nil, err
@@ -101,21 +116,20 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e.hard, e.stopHard = context.WithCancel(context.WithoutCancel(ctx))
 	e.pushing, e.stopPushing = context.WithCancel(e.hard)
 	e.sending, e.stopSending = context.WithCancel(e.pushing)
-	if err := e.SetApps(cfg.Apps); err != nil {
-		return nil, err
-	}
-	if e.store, err = openStore(ctx, cfg.Store, e.log); err != nil {
-		return nil, err
-	}
+	return e, e.SetApps(cfg.Apps)
+}
+
+// begin has an engine do its work, when it has its log.
+func (e *Engine) begin(ctx context.Context) (err error) {
 	if e.crashed, err = e.store.begin(); err != nil {
 		e.store.close()
-		return nil, fmt.Errorf("engine: %w", err)
+		return fmt.Errorf("engine: %w", err)
 	}
 	if err := e.start(ctx); err != nil {
 		e.Close(ctx)
-		return nil, err
+		return err
 	}
-	return e, nil
+	return nil
 }
 
 func (e *Engine) start(ctx context.Context) (err error) {
@@ -395,6 +409,7 @@ func (e *Engine) janitor(ctx context.Context) {
 	tick := time.NewTicker(janitorEvery)
 	defer tick.Stop()
 	looked, written := time.Time{}, uint64(0)
+	swept, left := time.Now(), map[apns.ID]bool{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -431,6 +446,10 @@ func (e *Engine) janitor(ctx context.Context) {
 		if !e.store.embedded() && e.sending.Err() == nil {
 			e.complain(ctx, "the queues of other engines cannot be looked at", e.findQueues(ctx))
 			e.complain(ctx, "batches of engines that are gone cannot be closed", e.closeOrphans(ctx))
+			if time.Since(swept) > absentAfter {
+				swept = time.Now()
+				left = e.sweepForOthers(left)
+			}
 		}
 	}
 }

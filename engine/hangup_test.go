@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,7 +70,6 @@ func pauseFirst(r *rig, _ *Message) { r.must(r.PauseApp(r.t.Context(), "shop", "
 func testHangUpDuringCancel(t *testing.T, prepare func(*rig, *Message), again time.Duration) {
 	const n = 3
 	r := newRig(t, apnstest.StartMem(t))
-	inTheMiddle := 0
 	for looks, heard := 1, false; !heard; looks++ {
 		m := hello()
 		prepare(r, m)
@@ -87,16 +86,19 @@ func testHangUpDuringCancel(t *testing.T, prepare func(*rig, *Message), again ti
 		if err != nil && (heard || !errors.Is(err, context.Canceled)) {
 			t.Errorf("gone after %d looks: %v", looks, err)
 		}
-		r.sweeper.mu.Lock()
-		begun := slices.Contains(r.sweeper.units, unit)
-		r.sweeper.mu.Unlock()
-		if begun {
-			inTheMiddle++
-		}
+		time.Sleep(time.Millisecond) // what is on the log is heard
+		r.control.mu.RLock()
+		begun := len(r.control.cancel[unit]) > 0
+		r.control.mu.RUnlock()
 		time.Sleep(again)
 		if s, err := r.Message(t.Context(), receipt.Message); begun && again > 0 && (err != nil || !s.Done) {
 			t.Errorf("gone after %d looks: nobody asked again, and it is %+v, %v", looks, s, err)
 		}
+		r.control.mu.RLock()
+		if n := len(r.control.unswept); begun && again > 0 && n > 0 {
+			t.Errorf("gone after %d looks: %d are not seen through", looks, n)
+		}
+		r.control.mu.RUnlock()
 		r.must(r.CancelMessage(t.Context(), receipt.Message))
 		time.Sleep(onTime)
 		if s, err := r.Message(t.Context(), receipt.Message); err != nil || s.States[Cancelled] != n {
@@ -106,7 +108,59 @@ func testHangUpDuringCancel(t *testing.T, prepare func(*rig, *Message), again ti
 			t.Errorf("gone after %d looks: written was %v", looks, got)
 		}
 	}
-	if inTheMiddle < 2 {
-		t.Errorf("it was gone in the middle %d times", inTheMiddle)
+}
+
+// So it is with a batch, what is scheduled of it included.
+func TestHangUpDuringCancelOfBatch(t *testing.T) { virtually(t, testHangUpDuringCancelOfBatch) }
+
+func testHangUpDuringCancelOfBatch(t *testing.T) {
+	r := newRig(t, apnstest.StartMem(t))
+	for looks, heard := 1, false; !heard; looks++ {
+		b := r.batch(BatchConfig{Paused: true})
+		fill(t, b, 0, 3)
+		m := hello()
+		m.SendAt = time.Now().Add(240 * time.Hour)
+		for i := range 3 {
+			if _, err := b.Add(m, &Target{DeviceToken: device(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.Close(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		caller := hangsUpAfter(t.Context(), looks)
+		err := r.CancelBatch(caller, b.ID())
+		heard = caller.Err() == nil
+		if err != nil && (heard || !errors.Is(err, context.Canceled)) {
+			t.Errorf("gone after %d looks: %v", looks, err)
+		}
+		time.Sleep(onTime)
+		if s, err := r.Batch(t.Context(), b.ID()); err != nil || r.control.calledBack(b.ID()) && (!s.Done || s.Counts.Cancelled != 6) {
+			t.Errorf("gone after %d looks: %+v, %v", looks, s, err)
+		}
+		r.must(r.CancelBatch(t.Context(), b.ID()))
+		time.Sleep(onTime)
+		if s, err := r.Batch(t.Context(), b.ID()); err != nil || !s.Done || s.Counts.Cancelled != 6 {
+			t.Errorf("gone after %d looks: %+v, %v", looks, s, err)
+		}
+	}
+}
+
+// What was called back by an engine that was killed before it had ended it is ended by
+// another.
+func TestCancelledByWhoWasKilled(t *testing.T) { virtually(t, testCancelledByWhoWasKilled) }
+
+func testCancelledByWhoWasKilled(t *testing.T) {
+	other := startBubbleLog(t, 30*time.Second).join(t, apnstest.StartMem(t))
+	m := hello()
+	m.SendAt = time.Now().Add(time.Hour)
+	receipt := other.submit(m, devices(0, 3)...)
+	// As far as the killed one came.
+	_, err := other.control.cancels.PutString(t.Context(), strings.TrimPrefix(receipt.Message.String(), messagePrefix), time.Now().UTC().Format(time.RFC3339))
+	other.must(err)
+	time.Sleep(2*absentAfter + 2*time.Second)
+	if s, err := other.Message(t.Context(), receipt.Message); err != nil || s.States[Cancelled] != 3 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

@@ -330,6 +330,21 @@ func (c *control) toBeSwept() (units []apns.ID) {
 	return units
 }
 
+// sweepForOthers sees through what was called back and is still as it was at the last
+// round, which left is: whoever was asked has ended in the middle. It returns what is left
+// at this one.
+func (e *Engine) sweepForOthers(left map[apns.ID]bool) map[apns.ID]bool {
+	now := map[apns.ID]bool{}
+	for _, unit := range e.control.toBeSwept() {
+		if left[unit] {
+			e.sweeper.cancelled(unit)
+		} else {
+			now[unit] = true
+		}
+	}
+	return now
+}
+
 // seenThrough notes that everything of a unit that was called back has ended where it
 // waited.
 func (c *control) seenThrough(ctx context.Context, unit apns.ID) error {
