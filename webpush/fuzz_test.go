@@ -102,7 +102,7 @@ func FuzzParseKey(f *testing.F) {
 
 // A subject that passes is a URI that any parser takes.
 func FuzzCheckSubject(f *testing.F) {
-	for _, seed := range []string{"mailto:push@example.com", "https://example.com/contact", "mailto: <a@b>", "mailto:mailto:a@b", "https:", ""} {
+	for _, seed := range []string{"mailto:push@example.com", "https://example.com/contact", "mailto: <a@b>", "mailto:mailto:a@b", "https:", "", "mailto:0@#%", "mailto:a%zz@example.com"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, subject string) {

@@ -2,6 +2,7 @@ package webpush
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 )
@@ -12,6 +13,8 @@ import (
 // cannot parse, such as "mailto: <push@example.com>", and to localhost.
 func CheckSubject(subject string) error {
 	scheme, rest, _ := strings.Cut(subject, ":")
+	_, err := url.Parse(subject)
+	why, _ := errors.AsType[*url.Error](err)
 	switch {
 	case subject == "":
 		return errors.New("is missing: give mailto:name@example.com or an https: address where you can be reached")
@@ -21,6 +24,8 @@ func CheckSubject(subject string) error {
 		return errors.New("has a space or an angle bracket in it, which Apple refuses; write mailto:name@example.com")
 	case !plainASCII(subject):
 		return errors.New("has characters in it that a URI cannot have; only printable ASCII is allowed")
+	case why != nil:
+		return fmt.Errorf("is no URI: %w", why.Err)
 	case strings.EqualFold(scheme, "mailto"):
 		return checkMail(rest)
 	case strings.EqualFold(scheme, "https"):
