@@ -225,10 +225,8 @@ func (e *Engine) endAgain(ctx context.Context, number uint64, c *chunk, why caus
 	if w, err := e.stillQueued(ctx, c, why); err != nil || w.count == 0 {
 		return err
 	}
-	nothing := *c
-	nothing.targets = nil
 	name := letterName(c, number)
-	if err := e.requeueAs(ctx, c, name, nothing.append(nil)); err != nil {
+	if err := e.requeueAs(ctx, c, name, placeholder(c)); err != nil {
 		return err
 	}
 	if there, err := e.requeued(ctx, c, name); err != nil {
@@ -264,6 +262,13 @@ func (e *Engine) stillQueued(ctx context.Context, c *chunk, why cause) (*section
 		}
 	}
 	return w, nil
+}
+
+// placeholder is a chunk like another that nothing is in.
+func placeholder(c *chunk) []byte {
+	nothing := *c
+	nothing.targets = nil
+	return nothing.append(nil)
 }
 
 // letterName is the name under which a group of dead letters comes to its queue.

@@ -190,8 +190,14 @@ func testQueueMadeAnew(t *testing.T) {
 	r.must(os.WriteFile(filepath.Join(r.cfg.Store.Dir, endsFile), note, 0o600))
 	r.must(os.WriteFile(filepath.Join(r.cfg.Store.Dir, runningFile), nil, 0o600))
 	r.open()
-	if s, err := r.Stats(t.Context()); err != nil || len(s.Lost) > 0 {
-		t.Errorf("%+v, %v", s.Lost, err)
+	r.nothingLost()
+}
+
+// nothingLost checks that no damage is told.
+func (r *rig) nothingLost() {
+	r.t.Helper()
+	if s, err := r.Stats(r.t.Context()); err != nil || len(s.Lost) > 0 {
+		r.t.Errorf("%+v, %v", s.Lost, err)
 	}
 }
 
@@ -218,9 +224,7 @@ func testTakenOffAfterAnOrderlyStop(t *testing.T) {
 	r.close()
 	r.must(os.WriteFile(file, note, 0o600)) // as if the log had not answered at the end
 	r.open()
-	if s, err := r.Stats(t.Context()); err != nil || len(s.Lost) > 0 {
-		t.Errorf("%+v, %v", s.Lost, err)
-	}
+	r.nothingLost()
 }
 
 // Only what the log says it does not have is gone: not what has no consumer, nor

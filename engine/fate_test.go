@@ -407,6 +407,19 @@ func testDiscardAfterHalfARetry(t *testing.T) {
 	}
 }
 
+// deadLetter has a notification refused for what a person can put right.
+func (r *rig) deadLetter() (receipt *Receipt, number uint64) {
+	r.t.Helper()
+	r.apple.AddFault(r.t, sim.Fault{Kind: sim.FaultAnswer, Reason: "TopicDisallowed", Count: 1})
+	receipt = r.submit(hello(), Target{DeviceToken: r.apple.DeviceToken})
+	r.wait(receipt.Message)
+	letters, err := r.DeadLetters(r.t.Context(), "shop", "", 0, 10)
+	if err != nil || len(letters) != 1 {
+		r.t.Fatalf("%+v, %v", letters, err)
+	}
+	return receipt, letters[0].Number
+}
+
 // A retry that reached its queue, and was said to have failed, is what becomes of a dead
 // letter: who discards it then is told so, and it has one end.
 func TestDiscardAfterALateRetry(t *testing.T) { virtually(t, testDiscardAfterALateRetry) }
@@ -414,14 +427,7 @@ func TestDiscardAfterALateRetry(t *testing.T) { virtually(t, testDiscardAfterALa
 func testDiscardAfterALateRetry(t *testing.T) {
 	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
-	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "TopicDisallowed", Count: 1})
-	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
-	r.wait(receipt.Message)
-	letters, err := r.DeadLetters(t.Context(), "shop", "", 0, 10)
-	if err != nil || len(letters) != 1 {
-		t.Fatalf("%+v, %v", letters, err)
-	}
-	number := letters[0].Number
+	receipt, number := r.deadLetter()
 	r.must(r.PauseApp(t.Context(), "shop", ""))
 	_, c, why, err := r.letter(t.Context(), number)
 	r.must(err)
@@ -445,23 +451,19 @@ func TestDiscardKilledHalfWay(t *testing.T) { virtually(t, testDiscardKilledHalf
 func testDiscardKilledHalfWay(t *testing.T) {
 	apple := apnstest.StartMem(t)
 	r := newRig(t, apple)
-	apple.AddFault(t, sim.Fault{Kind: sim.FaultAnswer, Reason: "TopicDisallowed", Count: 1})
-	receipt := r.submit(hello(), Target{DeviceToken: apple.DeviceToken})
-	r.wait(receipt.Message)
+	receipt, number := r.deadLetter()
 	r.must(r.PauseApp(t.Context(), "shop", ""))
-	_, c, _, err := r.letter(t.Context(), 1)
+	_, c, _, err := r.letter(t.Context(), number)
 	r.must(err)
 	var w sectionWriter
 	w.begin(c, false)
 	w.add(c, &c.targets[0], time.Now(), &decision{state: Queued}, "", false)
 	r.must(r.recorder.write(t.Context(), &w))
-	nothing := *c
-	nothing.targets = nil
-	r.must(r.requeueAs(t.Context(), c, letterName(c, 1), nothing.append(nil)))
-	if err := r.RetryDeadLetters(t.Context(), 1); !errors.Is(err, ErrConflict) {
+	r.must(r.requeueAs(t.Context(), c, letterName(c, number), placeholder(c)))
+	if err := r.RetryDeadLetters(t.Context(), number); !errors.Is(err, ErrConflict) {
 		t.Errorf("a retry where the place is taken: %v", err)
 	}
-	r.must(r.DiscardDeadLetters(t.Context(), 1))
+	r.must(r.DiscardDeadLetters(t.Context(), number))
 	r.must(r.ResumeApp(t.Context(), "shop"))
 	r.waitDone(2)
 	if d := r.only(receipt); states(d) != "rejected queued rejected" {

@@ -112,8 +112,8 @@ type PathStats struct {
 }
 
 // Stats returns a snapshot. On a cluster that has taken nothing for ten seconds it is
-// ErrStore, whatever single servers still answer. It asks the log about each queue, so once in some
-// seconds is often enough.
+// ErrStore, whatever single servers still answer. It asks the log about each queue, so
+// once in some seconds is often enough.
 func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Since: e.began, Suppressed: e.dead.size(), Strangers: e.sweeper.list(), Lost: e.damage.list(), Full: e.full.Load(), Stuck: e.stuck.Load()}
 	var err error
