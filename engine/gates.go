@@ -87,23 +87,24 @@ var errStranger = errors.New("the app is not configured")
 var errNoPart = errors.New("other engines send this")
 
 // admit waits until some of n notifications of a queue may be sent, takes room for
-// them in the window, and returns how many. None without an error means that
-// something has changed and the caller should look again, or that ctx is done.
-func (g *gates) admit(ctx context.Context, q *queue, n int) (*route, int, error) {
+// them in the window, and returns how many, and whether they are to find out if APNs
+// can be reached again. None without an error means that something has changed and
+// the caller should look again, or that ctx is done.
+func (g *gates) admit(ctx context.Context, q *queue, n int) (to *route, some int, tries bool, err error) {
 	g.mu.Lock()
 	changed := g.changed
 	allowed, wait, err := g.allowed(q, n)
 	g.mu.Unlock()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, false, err
 	}
 	if allowed == 0 {
 		untilChanged(ctx, wait, changed)
-		return nil, 0, nil
+		return nil, 0, false, nil
 	}
 	route, err := g.engine.route(q.path)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, false, err
 	}
 	if g.paced(q) {
 		// What waits for a connection would go all at once when there is one, and
@@ -115,16 +116,16 @@ func (g *gates) admit(ctx context.Context, q *queue, n int) (*route, int, error)
 		}
 		if behind || was {
 			untilChanged(ctx, paceStep, changed)
-			return nil, 0, nil
+			return nil, 0, false, nil
 		}
 	}
 	if !route.window.acquire(ctx, allowed) {
-		return nil, 0, nil
+		return nil, 0, false, nil
 	}
 	// Much can have been decided while it waited for its turn.
-	taken := g.takeUp(q, allowed)
+	taken, tries := g.takeUp(q, allowed)
 	route.window.release(allowed - taken)
-	return route, taken, nil
+	return route, taken, tries, nil
 }
 
 // untilChanged waits for a time, or for a change if there is none.
@@ -182,12 +183,13 @@ func (g *gates) allowed(q *queue, n int) (now int, wait time.Duration, err error
 
 // takeUp is allowed for somebody who has the room; what it returns has been taken
 // from the rates.
-func (g *gates) takeUp(q *queue, n int) int {
+func (g *gates) takeUp(q *queue, n int) (taken int, tries bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	tries = g.gate(q) == probe
 	n, _, err := g.allowed(q, n)
 	if err != nil || n == 0 {
-		return 0
+		return 0, false
 	}
 	now := time.Now()
 	for _, l := range g.limiters(q) {
@@ -196,7 +198,22 @@ func (g *gates) takeUp(q *queue, n int) int {
 	if b := g.gates[q.gateKey()]; b != nil {
 		b.probe = now.Add(probeEvery)
 	}
-	return n
+	return n, tries
+}
+
+// awaitProbe waits until what a lease has handed over to try has its outcome, or APNs
+// has it and is silent, so that another may find out sooner.
+func (g *gates) awaitProbe(ctx context.Context, l *lease, to *route) {
+	const step = probeEvery / 7
+	for silent := time.Duration(0); silent < probeEvery && ctx.Err() == nil && l.count(handed) > 0; silent += step {
+		if !to.keepsUp(1) {
+			silent = 0 // it waits for a connection
+		}
+		g.mu.Lock()
+		changed := g.changed
+		g.mu.Unlock()
+		untilChanged(ctx, step, changed)
+	}
 }
 
 // others reports whether this engine cannot send from a queue and others can; g.mu is

@@ -38,6 +38,7 @@ type lease struct {
 	msg     *nats.Msg
 	status  []status  // of each target
 	sorted  bool      // what needs no sending has been sorted out
+	manned  bool      // send is at work on it, and sees to what waits again
 	nextEnd time.Time // when the first of those that wait is over
 	window  *window
 	held    int // of the window
@@ -84,6 +85,7 @@ type delivery struct {
 	n     apns.Notification
 	lease *lease
 	index int
+	probe bool // it finds out whether APNs can be reached again
 }
 
 // newLease returns a lease of a chunk whose notifications all wait.
@@ -149,6 +151,9 @@ const (
 // send hands over what waits, as fast as gates, rates and the window allow.
 func (l *lease) send(ctx context.Context) {
 	e, q := l.engine, l.queue
+	l.man()
+	defer l.quit()
+	var probing *route
 	for {
 		if !l.valid(time.Now()) {
 			l.letGo(0)
@@ -161,6 +166,11 @@ func (l *lease) send(ctx context.Context) {
 		n := l.count(waiting)
 		if n == 0 {
 			wake()
+			if probing != nil {
+				e.gates.awaitProbe(ctx, l, probing)
+				probing = nil
+				continue
+			}
 			l.saveIfOver()
 			return
 		}
@@ -169,7 +179,7 @@ func (l *lease) send(ctx context.Context) {
 			l.park(ctx)
 			return
 		}
-		route, n, err := e.gates.admit(turn, q, n)
+		route, n, probe, err := e.gates.admit(turn, q, n)
 		wake()
 		switch {
 		case ctx.Err() != nil && n == 0:
@@ -187,14 +197,53 @@ func (l *lease) send(ctx context.Context) {
 			pause(ctx, strangerPause/4)
 			return
 		default:
-			l.hand(ctx, route, n)
+			l.hand(ctx, route, n, probe)
+			probing = nil
+			if probe {
+				probing = route
+			}
 		}
+	}
+}
+
+// man says that somebody sees to what waits.
+func (l *lease) man() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.manned = true
+}
+
+// quit is the inverse of man. What has been put back just now comes again.
+func (l *lease) quit() {
+	l.mu.Lock()
+	l.manned = false
+	l.mu.Unlock()
+	if l.count(waiting) > 0 {
+		l.letGo(0)
+	}
+}
+
+// putBack has a notification wait again that was certainly not sent and about which
+// there is nothing to be told.
+func (l *lease) putBack(i int) {
+	l.mu.Lock()
+	manned := l.manned
+	if manned {
+		l.putAgain(i)
+		l.lookAhead()
+	}
+	l.mu.Unlock()
+	switch {
+	case !manned:
+		l.giveUp(true, i)
+	case l.engine.control.cancelled(l.chunk, &l.chunk.targets[i]):
+		l.endWaiting(time.Now()) // whoever called it back had seen it under way
 	}
 }
 
 // hand gives up to n of those that wait to the client; there is room for them in the
 // window.
-func (l *lease) hand(ctx context.Context, route *route, n int) {
+func (l *lease) hand(ctx context.Context, route *route, n int, probe bool) {
 	if l.engine.control.cancelledIn(l.chunk.unit) {
 		l.endWaiting(time.Now()) // a paused batch's gate opens when it is called back
 	}
@@ -209,7 +258,7 @@ func (l *lease) hand(ctx context.Context, route *route, n int) {
 		pause(ctx, troublePause)
 		return
 	}
-	if !route.hand(ctx, l.prepare(some)) {
+	if !route.hand(ctx, l.prepare(some, probe)) {
 		l.unclaim(some) // the app has just changed
 		pause(ctx, staleRead)
 	}
@@ -248,13 +297,17 @@ func (l *lease) claim(w *window, n int) (list []int) {
 // unclaim is the inverse of claim.
 func (l *lease) unclaim(list []int) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.putAgain(list...)
+}
+
+// putAgain has those wait that were claimed; l.mu is held.
+func (l *lease) putAgain(list ...int) {
 	for _, i := range list {
 		l.status[i] = waiting | l.status[i]&(announced|marked)
 	}
 	l.held -= len(list)
-	w := l.window
-	l.mu.Unlock()
-	w.release(len(list))
+	l.window.release(len(list))
 }
 
 // park moves what waits of a batch that is paused or paced out of the way of others,
@@ -262,6 +315,7 @@ func (l *lease) unclaim(list []int) {
 func (l *lease) park(ctx context.Context) {
 	e := l.engine
 	l.mu.Lock()
+	l.manned = false // what comes back from now on is not among the rest
 	rest := l.part(l.targets(waiting))
 	l.mu.Unlock()
 	q, err := e.queueFor(ctx, l.chunk.path, l.chunk.batchID())

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"aviso.example/apnstest"
+	"aviso.example/sim"
+)
+
+// An outage is not written down every second: what tries whether APNs can be reached
+// leaves no trace on the log, and everything goes on at once afterwards.
+func TestOutageWritesLittle(t *testing.T) {
+	for _, kind := range []sim.FaultKind{sim.FaultRefuseConnection, sim.FaultStallHandshake} {
+		for _, drop := range []bool{false, true} {
+			for _, n := range []int{1, 3, 1500} {
+				t.Run(fmt.Sprint(kind, " drop ", drop, " ", n), func(t *testing.T) {
+					virtually(t, func(t *testing.T) { testOutageWritesLittle(t, kind, drop, n) })
+				})
+			}
+		}
+	}
+}
+
+func testOutageWritesLittle(t *testing.T, kind sim.FaultKind, drop bool, n int) {
+	apple := apnstest.StartMem(t, recording)
+	r := newRig(t, apple)
+	apple.AddFault(t, sim.Fault{Kind: kind})
+	m := hello()
+	m.DropUnknown = drop
+	var ids []MessageID
+	for i := range 3 { // messages of one chunk each, some of them before it is known
+		ids = append(ids, r.submit(m, devices(i*n, i*n+n)...).Message)
+		time.Sleep(40 * time.Second)
+	}
+	before := r.logged()
+	time.Sleep(20 * time.Minute)
+	if wrote := r.logged() - before; wrote > 20 {
+		t.Errorf("%d messages were written to the log in twenty minutes in which nothing happened", wrote)
+	}
+	if kind == sim.FaultRefuseConnection { // or some wait for a connection that is being made
+		r.must(r.CancelMessage(t.Context(), ids[1]))
+		time.Sleep(onTime)
+		if s, err := r.Message(t.Context(), ids[1]); err != nil || s.States[Cancelled] != n {
+			t.Errorf("called back: %+v, %v", s, err)
+		}
+		ids = []MessageID{ids[0], ids[2]}
+	}
+	r.goesOn(len(ids)*n, string(kind), func() { apple.ClearFaults() })
+	for _, id := range ids {
+		if s, err := r.Message(t.Context(), id); err != nil || s.States[Accepted] != n {
+			t.Errorf("%+v, %v", s, err)
+		}
+	}
+}
+
+// logged is how much has been written to the log.
+func (r *rig) logged() (n uint64) {
+	streams := []jetstream.Stream{r.ledger.stream, r.later.stream}
+	for _, q := range r.allQueues() {
+		streams = append(streams, q.stream)
+	}
+	for _, stream := range streams {
+		info, err := stream.Info(r.t.Context())
+		r.must(err)
+		n += info.State.LastSeq
+	}
+	return n
+}
+
+// What tries while nothing can be sent ends on time like everything else.
+func TestOutageOutlived(t *testing.T) { virtually(t, testOutageOutlived) }
+
+func testOutageOutlived(t *testing.T) {
+	apple := apnstest.StartMem(t)
+	r := newRig(t, apple, func(cfg *Config) { cfg.Lifetime = time.Hour })
+	apple.AddFault(t, sim.Fault{Kind: sim.FaultRefuseConnection})
+	id := r.submit(hello(), devices(0, 3)...).Message
+	time.Sleep(time.Hour + 2*time.Second)
+	if s, err := r.Message(t.Context(), id); err != nil || s.States[Expired] != 3 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
