@@ -36,6 +36,9 @@ var yearSeeds = []struct {
 	{1796104716, 0.7},
 	// What waited of a paused campaign went out when it was called back.
 	{1796115726, 4.6},
+	// Two hours without a way to APNs were written down every second, and verdicts that
+	// were promised to be kept lost their place.
+	{1796115725, 1.2},
 }
 
 // A server with five apps lives through days or months: people send by day and
