@@ -139,6 +139,22 @@ func (c *Client) Push(ctx context.Context, n *Notification) (Receipt, error) {
 	return receipt, err
 }
 
+// Connect waits until a connection to APNs takes notifications, and has one made if
+// there is none: before the first push, say, or to learn whether an outage is over
+// without a notification at stake. The error is what a notification would not have been
+// sent for: a *ConnectError, ErrNoTime, ErrClosed, or the context's error. Without a
+// deadline in ctx, Config.Timeout applies. It is safe for concurrent use.
+func (c *Client) Connect(ctx context.Context) error {
+	_, deadline := c.span(ctx)
+	within, cancel := context.WithDeadlineCause(ctx, deadline, ErrNoTime)
+	defer cancel()
+	err := c.pool.Connect(within)
+	if err != nil && within.Err() != nil {
+		return because(within)
+	}
+	return translate(err)
+}
+
 // span returns the present time and when a call has to be over.
 func (c *Client) span(ctx context.Context) (now, deadline time.Time) {
 	now = c.now()

@@ -14,6 +14,7 @@ import (
 
 	"aviso.example/apns"
 	"aviso.example/apnstest"
+	"aviso.example/internal/await"
 	"aviso.example/internal/proto"
 	"aviso.example/sim"
 )
@@ -351,4 +352,33 @@ func TestConnectionsFail(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+func TestConnect(t *testing.T) {
+	server := apnstest.Start(t)
+	client := newClient(t, server, func(cfg *apns.Config) { cfg.ConnectWait = 50 * time.Millisecond })
+	fault := server.AddFault(t, sim.Fault{Kind: sim.FaultRefuseConnection})
+	if _, ok := errors.AsType[*apns.ConnectError](client.Connect(t.Context())); !ok {
+		t.Error("no *ConnectError")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := client.Connect(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	server.RemoveFault(fault)
+	// The next attempt comes after a pause.
+	await.Until(t, "a connection", func() bool { return client.Connect(t.Context()) == nil })
+	if err := client.Connect(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s := client.Stats(); s.Connections != 1 {
+		t.Errorf("%+v", s)
+	}
+	if err := client.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := client.Connect(t.Context()); !errors.Is(err, apns.ErrClosed) {
+		t.Error(err)
+	}
 }

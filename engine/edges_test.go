@@ -26,7 +26,7 @@ func TestSetAppsBesideGates(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					if route, n, _, err := r.gates.admit(context.Background(), q, 1); err != nil {
+					if route, n, err := r.gates.admit(context.Background(), q, 1); err != nil {
 						t.Error(err)
 					} else if n > 0 {
 						route.window.release(n)

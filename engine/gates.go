@@ -49,7 +49,8 @@ type gate struct {
 	// means until somebody resumes the app.
 	reason string
 	until  time.Time
-	level  int // how often in a row it was held
+	level  int  // how often in a row it was held
+	noWay  bool // there was no connection
 	// probe is when the next notification may find out whether APNs answers again.
 	probe time.Time
 }
@@ -87,24 +88,26 @@ var errStranger = errors.New("the app is not configured")
 var errNoPart = errors.New("other engines send this")
 
 // admit waits until some of n notifications of a queue may be sent, takes room for
-// them in the window, and returns how many, and whether they are to find out if APNs
-// can be reached again. None without an error means that something has changed and
-// the caller should look again, or that ctx is done.
-func (g *gates) admit(ctx context.Context, q *queue, n int) (to *route, some int, tries bool, err error) {
+// them in the window, and returns how many. None without an error means that
+// something has changed and the caller should look again, or that ctx is done.
+func (g *gates) admit(ctx context.Context, q *queue, n int) (*route, int, error) {
 	g.mu.Lock()
 	changed := g.changed
 	allowed, wait, err := g.allowed(q, n)
 	g.mu.Unlock()
 	if err != nil {
-		return nil, 0, false, err
+		return nil, 0, err
 	}
 	if allowed == 0 {
 		untilChanged(ctx, wait, changed)
-		return nil, 0, false, nil
+		return nil, 0, nil
 	}
 	route, err := g.engine.route(q.path)
 	if err != nil {
-		return nil, 0, false, err
+		return nil, 0, err
+	}
+	if !g.findsWay(ctx, q, route) {
+		return nil, 0, nil
 	}
 	if g.paced(q) {
 		// What waits for a connection would go all at once when there is one, and
@@ -116,16 +119,36 @@ func (g *gates) admit(ctx context.Context, q *queue, n int) (to *route, some int
 		}
 		if behind || was {
 			untilChanged(ctx, paceStep, changed)
-			return nil, 0, false, nil
+			return nil, 0, nil
 		}
 	}
 	if !route.window.acquire(ctx, allowed) {
-		return nil, 0, false, nil
+		return nil, 0, nil
 	}
 	// Much can have been decided while it waited for its turn.
-	taken, tries := g.takeUp(q, allowed)
+	taken := g.takeUp(q, allowed)
 	route.window.release(allowed - taken)
-	return route, taken, tries, nil
+	return route, taken, nil
+}
+
+// findsWay reports whether there is a connection, where the trouble is that none can be
+// had. A notification that found that out would be written down as tried, every second
+// for as long as an outage lasts.
+func (g *gates) findsWay(ctx context.Context, q *queue, to *route) bool {
+	g.mu.Lock()
+	b := g.gates[q.gateKey()]
+	missing := b != nil && b.noWay && g.gate(q) == probe
+	g.mu.Unlock()
+	if !missing {
+		return true
+	}
+	if err := to.client.Connect(ctx); err == nil || isCredential(err) {
+		return true // and what is wrong with a credential is judged by its answer
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b.probe = time.Now().Add(probeEvery)
+	return false
 }
 
 // untilChanged waits for a time, or for a change if there is none.
@@ -183,13 +206,12 @@ func (g *gates) allowed(q *queue, n int) (now int, wait time.Duration, err error
 
 // takeUp is allowed for somebody who has the room; what it returns has been taken
 // from the rates.
-func (g *gates) takeUp(q *queue, n int) (taken int, tries bool) {
+func (g *gates) takeUp(q *queue, n int) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	tries = g.gate(q) == probe
 	n, _, err := g.allowed(q, n)
 	if err != nil || n == 0 {
-		return 0, false
+		return 0
 	}
 	now := time.Now()
 	for _, l := range g.limiters(q) {
@@ -198,22 +220,7 @@ func (g *gates) takeUp(q *queue, n int) (taken int, tries bool) {
 	if b := g.gates[q.gateKey()]; b != nil {
 		b.probe = now.Add(probeEvery)
 	}
-	return n, tries
-}
-
-// awaitProbe waits until what a lease has handed over to try has its outcome, or APNs
-// has it and is silent, so that another may find out sooner.
-func (g *gates) awaitProbe(ctx context.Context, l *lease, to *route) {
-	const step = probeEvery / 7
-	for silent := time.Duration(0); silent < probeEvery && ctx.Err() == nil && l.count(handed) > 0; silent += step {
-		if !to.keepsUp(1) {
-			silent = 0 // it waits for a connection
-		}
-		g.mu.Lock()
-		changed := g.changed
-		g.mu.Unlock()
-		untilChanged(ctx, step, changed)
-	}
+	return n
 }
 
 // others reports whether this engine cannot send from a queue and others can; g.mu is
@@ -328,6 +335,7 @@ func (g *gates) observe(p path, d *decision) {
 		b.blame, b.troubled = d.blame, 0
 	}
 	b.troubled++
+	b.noWay = d.noWay
 	limit := map[blame]int{blamePeer: peerTrouble, blameCredential: credentialTrouble, blameTopic: topicTrouble}[d.blame]
 	if d.noWay || b.level > 0 && d.blame != blameTopic {
 		limit = 1 // there is nothing to wait for, or it is on probation

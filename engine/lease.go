@@ -38,7 +38,6 @@ type lease struct {
 	msg     *nats.Msg
 	status  []status  // of each target
 	sorted  bool      // what needs no sending has been sorted out
-	manned  bool      // send is at work on it, and sees to what waits again
 	nextEnd time.Time // when the first of those that wait is over
 	window  *window
 	held    int // of the window
@@ -85,7 +84,6 @@ type delivery struct {
 	n     apns.Notification
 	lease *lease
 	index int
-	probe bool // it finds out whether APNs can be reached again
 }
 
 // newLease returns a lease of a chunk whose notifications all wait.
@@ -151,9 +149,6 @@ const (
 // send hands over what waits, as fast as gates, rates and the window allow.
 func (l *lease) send(ctx context.Context) {
 	e, q := l.engine, l.queue
-	l.man()
-	defer l.quit()
-	var probing *route
 	for {
 		if !l.valid(time.Now()) {
 			l.letGo(0)
@@ -166,11 +161,6 @@ func (l *lease) send(ctx context.Context) {
 		n := l.count(waiting)
 		if n == 0 {
 			wake()
-			if probing != nil {
-				e.gates.awaitProbe(ctx, l, probing)
-				probing = nil
-				continue
-			}
 			l.saveIfOver()
 			return
 		}
@@ -179,7 +169,7 @@ func (l *lease) send(ctx context.Context) {
 			l.park(ctx)
 			return
 		}
-		route, n, probe, err := e.gates.admit(turn, q, n)
+		route, n, err := e.gates.admit(turn, q, n)
 		wake()
 		switch {
 		case ctx.Err() != nil && n == 0:
@@ -197,53 +187,14 @@ func (l *lease) send(ctx context.Context) {
 			pause(ctx, strangerPause/4)
 			return
 		default:
-			l.hand(ctx, route, n, probe)
-			probing = nil
-			if probe {
-				probing = route
-			}
+			l.hand(ctx, route, n)
 		}
-	}
-}
-
-// man says that somebody sees to what waits.
-func (l *lease) man() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.manned = true
-}
-
-// quit is the inverse of man. What has been put back just now comes again.
-func (l *lease) quit() {
-	l.mu.Lock()
-	l.manned = false
-	l.mu.Unlock()
-	if l.count(waiting) > 0 {
-		l.letGo(0)
-	}
-}
-
-// putBack has a notification wait again that was certainly not sent and about which
-// there is nothing to be told.
-func (l *lease) putBack(i int) {
-	l.mu.Lock()
-	manned := l.manned
-	if manned {
-		l.putAgain(i)
-		l.lookAhead()
-	}
-	l.mu.Unlock()
-	switch {
-	case !manned:
-		l.giveUp(true, i)
-	case l.engine.control.cancelled(l.chunk, &l.chunk.targets[i]):
-		l.endWaiting(time.Now()) // whoever called it back had seen it under way
 	}
 }
 
 // hand gives up to n of those that wait to the client; there is room for them in the
 // window.
-func (l *lease) hand(ctx context.Context, route *route, n int, probe bool) {
+func (l *lease) hand(ctx context.Context, route *route, n int) {
 	if l.engine.control.cancelledIn(l.chunk.unit) {
 		l.endWaiting(time.Now()) // a paused batch's gate opens when it is called back
 	}
@@ -258,7 +209,7 @@ func (l *lease) hand(ctx context.Context, route *route, n int, probe bool) {
 		pause(ctx, troublePause)
 		return
 	}
-	if !route.hand(ctx, l.prepare(some, probe)) {
+	if !route.hand(ctx, l.prepare(some)) {
 		l.unclaim(some) // the app has just changed
 		pause(ctx, staleRead)
 	}
@@ -297,17 +248,13 @@ func (l *lease) claim(w *window, n int) (list []int) {
 // unclaim is the inverse of claim.
 func (l *lease) unclaim(list []int) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.putAgain(list...)
-}
-
-// putAgain has those wait that were claimed; l.mu is held.
-func (l *lease) putAgain(list ...int) {
 	for _, i := range list {
 		l.status[i] = waiting | l.status[i]&(announced|marked)
 	}
 	l.held -= len(list)
-	l.window.release(len(list))
+	w := l.window
+	l.mu.Unlock()
+	w.release(len(list))
 }
 
 // park moves what waits of a batch that is paused or paced out of the way of others,
@@ -315,7 +262,6 @@ func (l *lease) putAgain(list ...int) {
 func (l *lease) park(ctx context.Context) {
 	e := l.engine
 	l.mu.Lock()
-	l.manned = false // what comes back from now on is not among the rest
 	rest := l.part(l.targets(waiting))
 	l.mu.Unlock()
 	q, err := e.queueFor(ctx, l.chunk.path, l.chunk.batchID())

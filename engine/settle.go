@@ -41,14 +41,14 @@ func (l *lease) announce(ctx context.Context, some []int) error {
 }
 
 // prepare makes the notifications.
-func (l *lease) prepare(some []int, probe bool) []delivery {
+func (l *lease) prepare(some []int) []delivery {
 	c := l.chunk
 	tokens := c.hexTokens(some)
 	list := make([]delivery, len(some))
 	for k, i := range some {
 		t, tm := &c.targets[i], &c.templates[c.targets[i].template]
 		d := &list[k]
-		d.lease, d.index, d.probe = l, i, probe
+		d.lease, d.index = l, i
 		d.n = apns.Notification{
 			DeviceToken: tokens[k], Payload: tm.payload, PushType: tm.pushType, BundleID: tm.bundleID, Topic: tm.topic,
 			Priority: tm.priority, Expiration: tm.expiration, CollapseID: tm.collapseID, ID: numbered(c.unit, t.number), Tag: d,
@@ -89,12 +89,6 @@ func (l *lease) settle(d *delivery, r *apns.Result) {
 	}
 	if dec.state == Retrying && e.control.cancelled(l.chunk, &t) {
 		dec = decision{state: Cancelled, status: dec.status, reason: dec.reason, detail: "it was called back while it was being sent"}
-	}
-	if d.probe && dec.state == Retrying && dec.blame == blamePeer && !dec.counts {
-		// That nothing can be sent was known. An outage of hours would fill the log
-		// with it.
-		l.putBack(d.index)
-		return
 	}
 	l.mu.Lock()
 	l.sent++

@@ -119,6 +119,13 @@ func (m *manager) look(now time.Time) time.Duration {
 	if p.closed.Load() {
 		return wait
 	}
+	if c.able > 0 {
+		p.answer(nil)
+	}
+	if n := p.wants(); n > 0 {
+		load.queued += n // who wants a connection weighs as much as a call that does
+		soon(now.Add(lookAgain))
+	}
 	if c.able > 0 || load.queued == 0 {
 		m.waitingSince = time.Time{}
 	} else if m.waitingSince.IsZero() {
@@ -186,7 +193,9 @@ func (m *manager) giveUp(load *load, c census, now time.Time, soon func(time.Tim
 			return
 		}
 	}
-	m.p.fail(m.p.queue.clear(false), m.outage.explain(nil))
+	why := m.outage.explain(nil)
+	m.p.fail(m.p.queue.clear(false), why)
+	m.p.answer(why)
 	load.queued = 0
 	m.waitingSince = time.Time{}
 }

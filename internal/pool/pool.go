@@ -103,6 +103,7 @@ type Pool struct {
 	members []*member
 	blame   map[*h2.Conn]error
 	stats   Stats
+	wanted  []chan error // by Connect
 }
 
 // Stats are counters and gauges of a pool.
@@ -169,6 +170,44 @@ func (p *Pool) Again(call *h2.Call, delay time.Duration) bool {
 		p.fail(p.queue.clear(true), ErrClosed)
 	}
 	return true
+}
+
+// Connect waits until a connection takes calls, and has one made if there is none. It
+// returns what a call that was submitted in its place would have failed with.
+func (p *Pool) Connect(ctx context.Context) error {
+	answer := make(chan error, 1)
+	p.mu.Lock()
+	p.wanted = append(p.wanted, answer)
+	p.mu.Unlock()
+	p.poke()
+	select {
+	case err := <-answer:
+		return err
+	case <-p.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.wanted = slices.DeleteFunc(p.wanted, func(c chan error) bool { return c == answer })
+	p.mu.Unlock()
+	return context.Cause(ctx)
+}
+
+// wants is how many wait in Connect.
+func (p *Pool) wants() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.wanted)
+}
+
+// answer tells those who wait in Connect.
+func (p *Pool) answer(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.wanted {
+		c <- err
+	}
+	p.wanted = nil
 }
 
 // Starving reports whether a connection has run out of work.
