@@ -81,6 +81,11 @@ func inspect(dir string) (streams, consumers []string, err error) {
 		if !entry.IsDir() || !ours(name) {
 			continue
 		}
+		// The server's extract of what is scheduled has no sum. Without it, it reads
+		// the messages.
+		if err := os.Remove(filepath.Join(folder, name, "msgs", "sched.db")); err != nil && !os.IsNotExist(err) {
+			return nil, nil, err
+		}
 		if path := filepath.Join(folder, name); !described(path, name) && !unfinished(path) {
 			streams = append(streams, name)
 			// The server does not know its consumers either. What they had handed out
@@ -155,7 +160,7 @@ func (e *Engine) tellOfInspection() {
 		e.log.Error("the description of a part of the log is damaged; it is opened again from its data", "stream", name)
 	}
 	for _, name := range e.store.damagedConsumers {
-		e.log.Error("the place in a part of the log is damaged; it is read again from the beginning, and verdicts tell what is done", "stream", name)
+		e.tellPlaceLost(name)
 	}
 }
 
@@ -255,10 +260,11 @@ type streamEnd struct {
 	Created        time.Time // which tells it from another of the same name
 	Oldest         time.Time // of its messages
 	Last, Messages uint64
+	Done           uint64 // up to here, if its messages are leased
 }
 
 func (s *streamState) end() streamEnd {
-	return streamEnd{s.created, s.FirstTime, s.LastSeq, s.Messages}
+	return streamEnd{Created: s.created, Oldest: s.FirstTime, Last: s.LastSeq, Messages: s.Messages}
 }
 
 // guarded are the streams that damage is looked for in, and whether they have gaps of
@@ -280,7 +286,9 @@ func (e *Engine) writeEnds(ctx context.Context) error {
 	for name := range e.guarded() {
 		s, err := e.streamState(ctx, name)
 		if err == nil {
-			ends.Streams[name] = s.end()
+			end := s.end()
+			end.Done = e.floor(ctx, name)
+			ends.Streams[name] = end
 		} else if !e.streamGone(ctx, name) {
 			return err
 		}
@@ -337,6 +345,13 @@ func (e *Engine) compareEnds(ctx context.Context) error {
 	if !ends.Orderly {
 		return nil
 	}
+	if !e.crashed {
+		done := map[string]uint64{}
+		for name, end := range ends.Streams {
+			done[name] = end.Done
+		}
+		e.doneBefore.Store(&done)
+	}
 	ends.Orderly = false // from now on something is taken off
 	return e.noteEnds(ends)
 }
@@ -390,16 +405,25 @@ func (e *Engine) lookForDamage(ctx context.Context) error {
 	return e.noteEnds(ends)
 }
 
-// floor is up to where a queue is done; 0 for other streams.
+// floor is up to where a stream is done whose messages are leased; 0 for others.
 func (e *Engine) floor(ctx context.Context, name string) uint64 {
+	var consumer jetstream.Consumer
+	if name == streamLater {
+		consumer = e.later.leased
+	}
 	for _, q := range e.allQueues() {
 		if q.name == name {
-			if info, err := q.consumer.Info(ctx); err == nil {
-				return info.AckFloor.Stream
-			}
+			consumer = q.consumer
 		}
 	}
-	return 0
+	if consumer == nil {
+		return 0
+	}
+	info, err := consumer.Info(ctx)
+	if err != nil {
+		return 0
+	}
+	return info.AckFloor.Stream
 }
 
 // forget leaves out what is missing of what was done: a crash can leave that half

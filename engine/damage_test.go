@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -39,37 +40,42 @@ func TestDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	cut := func(t *testing.T, file string) {
+		info, err := os.Stat(file)
+		if err == nil {
+			err = os.Truncate(file, info.Size()*3/4)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	middle := func(size int64) int64 { return size / 2 }
 	const n = 40
-	for name, test := range map[string]struct {
+	type damage struct {
 		harm func(t *testing.T, streams string)
 		lost bool // some of it is
 		want string
-	}{
+	}
+	tests := map[string]damage{
 		"description of a queue":           {func(t *testing.T, s string) { flip(t, s+"/"+queue+"/meta.inf", middle) }, false, queue},
 		"its sum":                          {func(t *testing.T, s string) { flip(t, s+"/"+queue+"/meta.sum", middle) }, false, queue},
 		"its sum is gone":                  {func(t *testing.T, s string) { os.Remove(s + "/" + queue + "/meta.sum") }, false, queue},
 		"its description is empty":         {func(t *testing.T, s string) { os.Truncate(s+"/"+queue+"/meta.inf", 0) }, false, queue},
 		"the place in it":                  {func(t *testing.T, s string) { flip(t, s+"/"+queue+"/obs/engine/meta.inf", middle) }, false, queue},
 		"the sum of the place":             {func(t *testing.T, s string) { os.Truncate(s+"/"+queue+"/obs/engine/meta.sum", 3) }, false, queue},
-		"what was handed out":              {func(t *testing.T, s string) { flip(t, s+"/"+queue+"/obs/engine/o.dat", middle) }, false, ""},
+		"how far it is done is cut off":    {func(t *testing.T, s string) { cut(t, s+"/"+queue+"/obs/engine/o.dat") }, false, queue},
+		"how far it is done is empty":      {func(t *testing.T, s string) { os.Truncate(s+"/"+queue+"/obs/engine/o.dat", 0) }, false, ""},
+		"how far what is due is done":      {func(t *testing.T, s string) { cut(t, s+"/AVISO_LATER/obs/engine/o.dat") }, false, ""},
+		"the times of what is scheduled":   {func(t *testing.T, s string) { cut(t, s+"/AVISO_LATER/msgs/sched.db") }, false, ""},
 		"description of what is scheduled": {func(t *testing.T, s string) { flip(t, s+"/AVISO_LATER/meta.inf", middle) }, false, "AVISO_LATER"},
 		"description of the verdicts":      {func(t *testing.T, s string) { flip(t, s+"/AVISO_VERDICTS/meta.inf", middle) }, false, "AVISO_VERDICTS"},
 		"description of what is paused":    {func(t *testing.T, s string) { flip(t, s+"/KV_AVISO_CONTROL/meta.inf", middle) }, false, "KV_AVISO_CONTROL"},
 		"a record of a queue":              {func(t *testing.T, s string) { flip(t, s+"/"+queue+"/msgs/1.blk", middle) }, true, queue},
-		"the end of a queue": {func(t *testing.T, s string) {
-			info, err := os.Stat(s + "/" + queue + "/msgs/1.blk")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(s+"/"+queue+"/msgs/1.blk", info.Size()*3/4); err != nil {
-				t.Fatal(err)
-			}
-		}, true, queue},
-		"a queue without data":   {func(t *testing.T, s string) { os.Truncate(s+"/"+queue+"/msgs/1.blk", 0) }, true, queue},
-		"verdicts without data":  {func(t *testing.T, s string) { os.Truncate(s+"/AVISO_VERDICTS/msgs/1.blk", 0) }, false, "AVISO_VERDICTS"},
-		"nothing that is paused": {func(t *testing.T, s string) { os.Truncate(s+"/KV_AVISO_CONTROL/msgs/1.blk", 0) }, false, "KV_AVISO_CONTROL"},
-		"what is paused is gone": {func(t *testing.T, s string) { os.Remove(s + "/KV_AVISO_CONTROL/msgs/1.blk") }, false, "KV_AVISO_CONTROL"},
+		"the end of a queue":               {func(t *testing.T, s string) { cut(t, s+"/"+queue+"/msgs/1.blk") }, true, queue},
+		"a queue without data":             {func(t *testing.T, s string) { os.Truncate(s+"/"+queue+"/msgs/1.blk", 0) }, true, queue},
+		"verdicts without data":            {func(t *testing.T, s string) { os.Truncate(s+"/AVISO_VERDICTS/msgs/1.blk", 0) }, false, "AVISO_VERDICTS"},
+		"nothing that is paused":           {func(t *testing.T, s string) { os.Truncate(s+"/KV_AVISO_CONTROL/msgs/1.blk", 0) }, false, "KV_AVISO_CONTROL"},
+		"what is paused is gone":           {func(t *testing.T, s string) { os.Remove(s + "/KV_AVISO_CONTROL/msgs/1.blk") }, false, "KV_AVISO_CONTROL"},
 		"the index of verdicts": {func(t *testing.T, s string) {
 			files, err := filepath.Glob(s + "/../../../../index/*.seg*")
 			if err != nil || len(files) == 0 {
@@ -85,7 +91,16 @@ func TestDamage(t *testing.T) {
 			}
 		}, false, ""},
 		"a record of the verdicts": {func(t *testing.T, s string) { flip(t, s+"/AVISO_VERDICTS/msgs/1.blk", middle) }, false, "AVISO_VERDICTS"},
-	} {
+	}
+	// What the log's server writes down without a sum.
+	for file, size := range map[string]int64{queue + "/obs/engine/o.dat": 8, "AVISO_LATER/obs/engine/o.dat": 8, "AVISO_LATER/msgs/sched.db": 150} {
+		for i := int64(0); i < size; i += 1 + size/40 {
+			tests[fmt.Sprint("byte ", i, " of ", file)] = damage{func(t *testing.T, s string) {
+				flip(t, s+"/"+file, func(size int64) int64 { return min(i, size-1) })
+			}, false, ""}
+		}
+	}
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			virtually(t, func(t *testing.T) {
 				apple := apnstest.StartMem(t, recording)

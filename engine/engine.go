@@ -43,6 +43,9 @@ type Engine struct {
 	failure  error  // why, when failed is closed
 	peers    *peers // the engines that share the log; nil if there can be none
 	crashed  bool   // the one that had the folder before did not come to an orderly end
+	// doneBefore is up to where each queue was done at an orderly end, while the next
+	// life begins.
+	doneBefore atomic.Pointer[map[string]uint64]
 
 	settingApps sync.Mutex
 	appsMu      sync.RWMutex
@@ -202,6 +205,7 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	if err := e.openDamaged(ctx); err != nil {
 		return fmt.Errorf("engine: what is damaged cannot be opened: %w", err)
 	}
+	e.doneBefore.Store(nil)
 	if e.store.embedded() {
 		if err := e.finishClaims(ctx); err != nil {
 			return fmt.Errorf("engine: what was begun with dead letters cannot be finished: %w", err)

@@ -24,6 +24,7 @@ import (
 type later struct {
 	engine *Engine
 	stream jetstream.Stream
+	leased jetstream.Consumer // what is due
 
 	mu      sync.Mutex
 	opened  map[gateKey]bool // gates that opened; what waited for them is to be moved
@@ -39,7 +40,7 @@ func (e *Engine) openLater(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	if _, err = e.openConsumer(ctx, e.store, l.stream, subjectDue); err != nil {
+	if l.leased, err = e.openConsumer(ctx, e.store, l.stream, subjectDue); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
 	e.later = l

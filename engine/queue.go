@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -197,11 +199,12 @@ func (e *Engine) openConsumer(ctx context.Context, js jetstream.JetStream, strea
 			return nil, err
 		default:
 			info := old.CachedInfo()
-			if info.NumAckPending == 0 {
+			done, sure := e.done(info)
+			if sure && info.NumAckPending == 0 && info.Delivered.Stream == done {
 				return old, nil
 			}
 			if stream.CachedInfo().Config.Retention == jetstream.LimitsPolicy {
-				cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, info.AckFloor.Stream+1
+				cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, done+1
 			}
 			if err := stream.DeleteConsumer(ctx, consumerName); err != nil {
 				return nil, err
@@ -209,11 +212,38 @@ func (e *Engine) openConsumer(ctx context.Context, js jetstream.JetStream, strea
 		}
 	}
 	name := stream.CachedInfo().Config.Name
-	err = persist(ctx, func(ctx context.Context) (err error) {
+	create := func(ctx context.Context) (err error) {
 		consumer, err = js.CreateOrUpdateConsumer(ctx, name, cfg)
 		return err
-	})
+	}
+	err = persist(ctx, create)
+	if isCode(err, jetstream.JSErrCodeConsumerCreate) && e.store.embedded() {
+		// What the server has noted of it cannot be read.
+		e.tellPlaceLost(name)
+		if err := os.RemoveAll(filepath.Join(streamsFolder(e.store.dir), name, "obs", consumerName)); err != nil {
+			return nil, err
+		}
+		err = persist(ctx, create)
+	}
 	return consumer, err
+}
+
+// done is up to where a consumer is done, and whether the log's server has that right:
+// its note has no sum. After a crash nobody else knows.
+func (e *Engine) done(info *jetstream.ConsumerInfo) (floor uint64, sure bool) {
+	floor = info.AckFloor.Stream
+	if noted := e.doneBefore.Load(); noted != nil {
+		if done, known := (*noted)[info.Stream]; known && done != floor {
+			e.tellPlaceLost(info.Stream)
+			return done, false
+		}
+	}
+	return floor, true
+}
+
+// tellPlaceLost says that it is not known how far a stream was done.
+func (e *Engine) tellPlaceLost(stream string) {
+	e.log.Error("the place in a part of the log is damaged; it is read again from the beginning, and verdicts tell what is done", "stream", stream)
 }
 
 // findQueues takes up the queues that are on the log and not known here: at the
@@ -281,8 +311,7 @@ func (e *Engine) putAs(ctx context.Context, q *queue, name string, data []byte, 
 // isEnding says that a queue takes nothing more, because it is about to be dropped or
 // has just been.
 func isEnding(err error) bool {
-	e, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && e.ErrorCode == streamSealed || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrStreamNotFound)
+	return isCode(err, streamSealed) || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 func (e *Engine) isSealed(ctx context.Context, q *queue) bool {
@@ -373,8 +402,7 @@ func (e *Engine) requeued(ctx context.Context, c *chunk, name string) (*chunk, e
 // tooLate says that something was not written because somebody else had written it
 // before, or on a cluster, was writing it at that moment.
 func tooLate(err error) bool {
-	e, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) ||
+	return isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) ||
 		errors.Is(err, jetstream.ErrKeyExists)
 }
 

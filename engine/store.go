@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -286,7 +287,7 @@ func (s *store) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 		stream, err = s.CreateOrUpdateStream(ctx, cfg)
 		return err
 	})
-	if e, ok := errors.AsType[*jetstream.APIError](err); ok && cfg.MaxBytes > 0 && (e.ErrorCode == noSuitablePeers || e.ErrorCode == noStorage) {
+	if cfg.MaxBytes > 0 && isCode(err, noSuitablePeers, noStorage) {
 		return nil, fmt.Errorf("engine: Config.VerdictBytes is %d, which %d servers of the cluster have to set aside, each in its jetstream max_file: %w", cfg.MaxBytes, s.replicas, err)
 	} else if err != nil {
 		return nil, fmt.Errorf("engine: stream %s: %w", cfg.Name, err)
@@ -354,6 +355,12 @@ var (
 	// ErrClosed: the engine is closed or closing.
 	ErrClosed = errors.New("the engine is closed")
 )
+
+// isCode reports whether JetStream has answered with one of some codes.
+func isCode(err error, codes ...jetstream.ErrorCode) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && slices.Contains(codes, e.ErrorCode)
+}
 
 // put writes one message to the log and returns when it is on the disk.
 func (s *store) put(ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt) (uint64, error) {

@@ -39,6 +39,7 @@ func (r *rig) lifeOf(at time.Time) int {
 func (r *rig) measure() {
 	b := r.book
 	next, carried := make([]time.Duration, len(r.lived)), make([]time.Duration, len(r.lived))
+	requests := make([]int, len(r.lived)) // that these were of
 	for i := range next {
 		next[i], carried[i] = -1, -1
 	}
@@ -50,6 +51,7 @@ func (r *rig) measure() {
 		if q.sendAt.After(due) {
 			due = q.sendAt
 		}
+		counted := -1
 		for k := range q.count {
 			n := &b.notes[q.base+k]
 			if n.processed == 0 || n.refused {
@@ -61,6 +63,10 @@ func (r *rig) measure() {
 				from = r.lived[which].ready
 				took := max(0, first.Sub(from))
 				carried[which] = max(carried[which], took)
+				if counted != which {
+					counted = which
+					requests[which]++
+				}
 				if next[which] < 0 || took < next[which] {
 					next[which] = took
 				}
@@ -70,10 +76,14 @@ func (r *rig) measure() {
 			}
 		}
 	}
+	worst, excess := time.Duration(0), time.Duration(0)
 	for i := range next {
 		if i > 0 && next[i] >= 0 { // before the first nothing can have been waiting
 			r.res.NextPush = append(r.res.NextPush, next[i])
 			r.res.Carried = append(r.res.Carried, carried[i])
+			if over := carried[i] - r.backlog(requests[i]); over > excess {
+				worst, excess = carried[i], over
+			}
 		}
 	}
 	if len(r.res.NextPush) > 0 && !r.byTime {
@@ -81,7 +91,7 @@ func (r *rig) measure() {
 			middle(r.res.NextPush), longest(r.res.NextPush), middle(r.res.Carried), longest(r.res.Carried))
 		if !r.unhurried {
 			r.late("the next push after a start", r.res.NextPush)
-			if worst := slices.Max(r.res.Carried); worst > r.backlog() {
+			if excess > 0 {
 				r.broken("after a start it took %s until all had been sent that waited or was under way", fine(worst))
 			}
 		}
@@ -95,9 +105,15 @@ func (r *rig) measure() {
 // machine does meanwhile.
 const slowest = 5_000
 
-// backlog is how long after a start all that waited may take to be sent.
-func (r *rig) backlog() time.Duration {
-	return soon + patience + time.Duration(r.load.most)*time.Second/slowest
+// syncsEach is how many syncs a request takes before its last notification is sent, one
+// after the other and between those of callers: that it is about to be sent, what came
+// of it, what is tried again, and that being moved to its queue.
+const syncsEach = 4
+
+// backlog is how long after a start all that waited of some requests may take to be
+// sent.
+func (r *rig) backlog(requests int) time.Duration {
+	return soon + patience + time.Duration(r.load.most)*time.Second/slowest + time.Duration(syncsEach*requests)*r.o.slow
 }
 
 func sorted(list []time.Duration) []time.Duration { return slices.Sorted(slices.Values(list)) }
@@ -106,13 +122,16 @@ func middle(list []time.Duration) string { return fine(sorted(list)[(len(list)-1
 
 func longest(list []time.Duration) string { return fine(slices.Max(list)) }
 
+// startSyncs is how many syncs come before the first push after a start.
+const startSyncs = 40
+
 // late complains about the longest of some waits if it is beyond what a busy
 // machine explains.
 func (r *rig) late(what string, list []time.Duration) {
 	if len(list) == 0 {
 		return
 	}
-	if worst := slices.Max(list); worst > soon+patience {
+	if worst := slices.Max(list); worst > soon+patience+startSyncs*r.o.slow {
 		r.broken("%s: the longest took %s of %s", what, fine(worst), fine(soon))
 	}
 }
