@@ -219,6 +219,7 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	e.sources.Go(func() { e.gates.probe(e.sending) })
 	e.gates.begin()
 	e.sources.Go(func() { e.sweeper.run(e.sending) })
+	e.sources.Go(func() { e.sweeper.runCalledBack(e.sending) })
 	e.sources.Go(func() { e.takeBack(e.sending) })
 	return nil
 }

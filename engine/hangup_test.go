@@ -164,3 +164,33 @@ func testCancelledByWhoWasKilled(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+// However many are called back, the last does not wait for the others.
+func TestManyCalledBackOnACluster(t *testing.T) { virtually(t, testManyCalledBackOnACluster) }
+
+func testManyCalledBackOnACluster(t *testing.T) {
+	log, apple := startBubbleLog(t, 30*time.Second), apnstest.StartMem(t)
+	r, other := log.join(t, apple), log.join(t, apple)
+	later := hello()
+	later.SendAt = time.Now().Add(time.Hour)
+	var ids []BatchID
+	for i := range 25 {
+		b := r.batch(BatchConfig{})
+		if _, err := b.Add(later, &devices(i, i+1)[0]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Close(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, b.ID())
+	}
+	for _, id := range ids {
+		r.must(other.CancelBatch(t.Context(), id))
+	}
+	time.Sleep(onTime)
+	for i, id := range ids {
+		if s, err := r.Batch(t.Context(), id); err != nil || s.Counts.Cancelled != 1 {
+			t.Errorf("batch %d: %+v, %v", i, s, err)
+		}
+	}
+}

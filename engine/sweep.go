@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"aviso.example/apns"
 )
@@ -26,6 +27,7 @@ import (
 type sweeper struct {
 	engine *Engine
 	wake   chan struct{} // has something in it when a queue may have something
+	called chan struct{} // and when something was called back
 
 	mu        sync.Mutex
 	units     []apns.ID       // called back, and not swept yet
@@ -57,7 +59,7 @@ const (
 )
 
 func newSweeper(e *Engine) *sweeper {
-	return &sweeper{engine: e, wake: make(chan struct{}, 1), told: map[string]bool{}}
+	return &sweeper{engine: e, wake: make(chan struct{}, 1), called: make(chan struct{}, 1), told: map[string]bool{}}
 }
 
 // look has queues looked at soon.
@@ -86,7 +88,6 @@ type waitBlock struct {
 // run sweeps until ctx is done.
 func (s *sweeper) run(ctx context.Context) {
 	e := s.engine
-	s.cancelled(e.control.toBeSwept()...)
 	for ctx.Err() == nil {
 		busy, more := false, false
 		for _, q := range e.allQueues() {
@@ -97,7 +98,6 @@ func (s *sweeper) run(ctx context.Context) {
 			}
 			busy, more = busy || waits, more || again
 		}
-		s.sweepUnits(ctx)
 		if now := time.Now(); s.strangersAreDue(now) {
 			e.complain(ctx, "what waits for apps that are not configured cannot be counted", s.lookForStrangers(ctx))
 			// Where much is scheduled for them, that is a long list.
@@ -292,25 +292,56 @@ func (s *sweeper) cancelled(units ...apns.ID) {
 	s.units = append(s.units, units...)
 	s.mu.Unlock()
 	s.look()
+	select {
+	case s.called <- struct{}{}:
+	default:
+	}
 }
 
-func (s *sweeper) sweepUnits(ctx context.Context) {
-	s.mu.Lock()
-	list := s.units
-	s.units = nil
-	s.mu.Unlock()
-	for _, unit := range list {
-		err := s.engine.sweepUnit(ctx, unit)
-		if err == nil {
-			err = s.engine.control.seenThrough(ctx, unit)
+// unitsAtOnce is how many units are swept at a time.
+const unitsAtOnce = 8
+
+// runCalledBack sweeps what was called back until ctx is done. What comes later waits
+// for nothing that came before.
+func (s *sweeper) runCalledBack(ctx context.Context) {
+	s.cancelled(s.engine.control.toBeSwept()...)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.called:
 		}
-		if err != nil && ctx.Err() == nil {
-			if !errors.Is(err, errOtherCopy) {
-				s.engine.complain(ctx, "what was called back cannot be ended yet", err)
-			}
-			s.cancelled(unit)
-		}
+		s.mu.Lock()
+		list := s.units
+		s.units = nil
+		s.mu.Unlock()
+		all.Go(func() { s.sweepUnits(ctx, list) })
 	}
+}
+
+func (s *sweeper) sweepUnits(ctx context.Context, list []apns.ID) {
+	s.engine.heard(ctx)
+	var all errgroup.Group
+	all.SetLimit(unitsAtOnce)
+	for _, unit := range list {
+		all.Go(func() error {
+			err := s.engine.sweepUnit(ctx, unit)
+			if err == nil {
+				err = s.engine.control.seenThrough(ctx, unit)
+			}
+			if err != nil && ctx.Err() == nil {
+				if !errors.Is(err, errOtherCopy) {
+					s.engine.complain(ctx, "what was called back cannot be ended yet", err)
+				}
+				pause(ctx, staleRead)
+				s.cancelled(unit)
+			}
+			return nil
+		})
+	}
+	all.Wait()
 }
 
 // toBeSwept are the units that were called back by an engine that ended before it had
@@ -365,20 +396,25 @@ func (c *control) seenThrough(ctx context.Context, unit apns.ID) error {
 // heardAfter is when every engine of a cluster has heard what one of them wrote down.
 const heardAfter = 500 * time.Millisecond
 
+// heard waits until every engine has heard of what was just written down.
+func (e *Engine) heard(ctx context.Context) {
+	if !e.store.embedded() {
+		pause(ctx, heardAfter)
+	}
+}
+
 // endCancelled ends what waits of a message that was called back.
 func (e *Engine) endCancelled(ctx context.Context, id MessageID) error {
 	unit, _ := split(id.First)
 	if err := e.leases.endCalledBack(ctx, unit); err != nil {
 		return err
 	}
+	e.heard(ctx)
 	return e.sweepUnit(ctx, unit)
 }
 
 // sweepUnit ends what is over of a unit, wherever it waits.
 func (e *Engine) sweepUnit(ctx context.Context, unit apns.ID) error {
-	if !e.store.embedded() {
-		pause(ctx, heardAfter)
-	}
 	if err := e.later.each(ctx, laterOf(unit, "*"), func(seq uint64, c *chunk) (bool, error) {
 		_, rest, err := e.sweepChunk(ctx, nil, 0, c)
 		if err == nil && rest == 0 {
