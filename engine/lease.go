@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,8 @@ type lease struct {
 	// first says that no other copy of the chunk can have been worked on: it came
 	// straight from whoever handed it in, in the life of this process, for the
 	// first time. Whatever came any other way asks the ledger before it is sent.
-	first bool
+	first  bool
+	spread float64 // of its retries
 
 	// validUntil is when the lease runs out unless it is renewed, in UNIX
 	// nanoseconds. A process that was stopped for longer must not go on: another
@@ -88,7 +90,7 @@ type delivery struct {
 
 // newLease returns a lease of a chunk whose notifications all wait.
 func (e *Engine) newLease(c *chunk) *lease {
-	return &lease{engine: e, chunk: c, status: make([]status, len(c.targets)), open: len(c.targets), over: make(chan struct{}), wake: func() {}}
+	return &lease{engine: e, chunk: c, status: make([]status, len(c.targets)), open: len(c.targets), over: make(chan struct{}), wake: func() {}, spread: rand.Float64()}
 }
 
 // take begins a lease with a message from a queue. It returns when the chunk has

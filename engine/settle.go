@@ -81,7 +81,7 @@ func (l *lease) settle(d *delivery, r *apns.Result) {
 	}
 	dec := decision{state: Accepted, status: 200, counts: true}
 	if r.Err != nil {
-		dec = decide(attempt{err: r.Err, earlier: t.attempts, now: now, until: e.until(l.chunk, tm), dropUnknown: tm.dropUnknown})
+		dec = decide(attempt{err: r.Err, earlier: t.attempts, now: now, until: e.until(l.chunk, tm), dropUnknown: tm.dropUnknown, spread: l.spread})
 	}
 	e.gates.observe(l.chunk.path, &dec)
 	if dec.counts {

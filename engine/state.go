@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"aviso.example/apns"
@@ -118,6 +117,10 @@ type attempt struct {
 	earlier     uint32
 	now, until  time.Time // until: there is no point in sending after it
 	dropUnknown bool
+	// spread, from 0 to 1, is how much longer than it has to be the pause is, up to half:
+	// not all try again at once. It is a lease's, as each time at which something of it
+	// is due costs a write.
+	spread float64
 }
 
 // decide says what follows an attempt: contract 3 of the project, as a function.
@@ -175,7 +178,7 @@ func decide(a attempt) (d decision) {
 	if pause == 0 {
 		return d
 	}
-	d.state, d.retryAt = Retrying, dueTogether(a.now, a.now.Add(pause+rand.N(pause/2+1)))
+	d.state, d.retryAt = Retrying, dueTogether(a.now, a.now.Add(pause+time.Duration(a.spread*float64(pause/2))))
 	if !d.retryAt.Before(a.until) {
 		d.state, d.buried, d.retryAt = Expired, true, time.Time{}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -56,7 +57,8 @@ func TestDecide(t *testing.T) {
 			if !test.until.IsZero() {
 				until = test.until
 			}
-			d := decide(attempt{err: test.err, earlier: test.earlier, now: now, until: until, dropUnknown: test.drop})
+			spread := rand.Float64()
+			d := decide(attempt{err: test.err, earlier: test.earlier, now: now, until: until, dropUnknown: test.drop, spread: spread})
 			if d.state != test.want || d.blame != test.blame || d.buried != test.buried {
 				t.Errorf("%+v", d)
 			}
