@@ -113,7 +113,7 @@ const syncsEach = 4
 // backlog is how long after a start all that waited of some requests may take to be
 // sent.
 func (r *rig) backlog(requests int) time.Duration {
-	return soon + patience + time.Duration(r.load.most)*time.Second/slowest + time.Duration(syncsEach*requests)*r.o.slow
+	return soon + patience + time.Duration(r.load.most)*time.Second/slowest + time.Duration(startSyncs+syncsEach*requests)*r.o.slow
 }
 
 func sorted(list []time.Duration) []time.Duration { return slices.Sorted(slices.Values(list)) }
