@@ -143,16 +143,16 @@ func newDeadLetters(number uint64, at time.Time, why cause, c *chunk) DeadLetter
 // they do is done.
 var ErrConflict = errors.New("somebody else is changing it at this moment")
 
-// claimAge is for how long whoever has begun to do something with a dead letter is
-// believed to be alive: longer than it can take, and not for ever, since a process
-// can end in the middle.
-const claimAge = 2 * time.Minute
+// claimAge is for how long it is remembered what somebody had begun with a dead letter:
+// longer than everything is down after a crash.
+const claimAge = 30 * 24 * time.Hour
 
 // claim makes sure that nobody else does something with a group of dead letters at
-// the same time: who wins is decided by one write. Release it if nothing was done.
+// the same time: who wins is decided by one write. It says who has it: when that engine
+// ends in the middle, the next or another one finishes it.
 func (e *Engine) claim(ctx context.Context, number uint64, what string) (release func(), err error) {
 	key := claimPrefix + strconv.FormatUint(number, 10)
-	_, err = e.control.claims.Create(ctx, key, []byte(what))
+	_, err = e.control.claims.Create(ctx, key, []byte(what+" "+e.life))
 	if tooLate(err) {
 		return nil, ErrConflict
 	} else if err != nil {
@@ -161,8 +161,23 @@ func (e *Engine) claim(ctx context.Context, number uint64, what string) (release
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 		defer cancel()
-		e.control.claims.Purge(ctx, key) // or it is forgotten after claimAge
+		if e.control.claims.Purge(ctx, key) != nil {
+			e.background.Go(func() { e.forgetClaim(key) })
+		}
 	}, nil
+}
+
+// forgetClaim releases a claim that the log did not let go of in time.
+func (e *Engine) forgetClaim(key string) {
+	for e.hard.Err() == nil {
+		ctx, cancel := context.WithTimeout(e.hard, storeTimeout)
+		err := e.control.claims.Purge(ctx, key)
+		cancel()
+		if err == nil {
+			return
+		}
+		pause(e.hard, troublePause)
+	}
 }
 
 const (
@@ -171,8 +186,8 @@ const (
 	claimDiscard = "discard"
 )
 
-// finishClaims finishes what an engine had begun with dead letters that was killed in
-// the middle. Embedded, nobody else can be at it.
+// finishClaims finishes what engines had begun with dead letters that were killed in
+// the middle.
 func (e *Engine) finishClaims(ctx context.Context) error {
 	keys, err := e.control.claims.Keys(ctx)
 	if errors.Is(err, jetstream.ErrNoKeysFound) {
@@ -184,13 +199,20 @@ func (e *Engine) finishClaims(ctx context.Context) error {
 		number, err := strconv.ParseUint(strings.TrimPrefix(key, claimPrefix), 10, 64)
 		entry, getErr := e.control.claims.Get(ctx, key)
 		if err != nil || getErr != nil {
-			continue // it is forgotten after claimAge
+			continue // somebody has just released it
 		}
-		if err := e.control.claims.Purge(ctx, key); err != nil {
+		what, life, _ := strings.Cut(string(entry.Value()), " ")
+		if e.mayLive(life) {
+			continue
+		}
+		// Of several engines that see this one goes on.
+		if err := e.control.claims.Purge(ctx, key, jetstream.LastRevision(entry.Revision())); tooLate(err) {
+			continue
+		} else if err != nil {
 			return storeError(err)
 		}
 		finish := e.RetryDeadLetters
-		if string(entry.Value()) == claimDiscard {
+		if what == claimDiscard {
 			finish = e.DiscardDeadLetters
 		}
 		if err := finish(ctx, number); err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrConflict) {

@@ -367,10 +367,13 @@ func (e *Engine) CancelMessage(ctx context.Context, id MessageID) error {
 	return e.swept(ctx, key)
 }
 
+// endPatience is how long what has begun may take to come to its end.
+const endPatience = time.Minute
+
 // toItsEnd is the context of what goes on to its end once it has begun, whether or not
 // whoever asked for it is still there: half of it would be done by nobody.
 func toItsEnd(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), claimAge/2)
+	return context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 }
 
 // swept notes that a message that was called back has been ended wherever it waited.

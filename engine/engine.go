@@ -454,6 +454,7 @@ func (e *Engine) janitor(ctx context.Context) {
 			if time.Since(swept) > absentAfter {
 				swept = time.Now()
 				left = e.sweepForOthers(left)
+				e.complain(ctx, "what engines that are gone had begun with dead letters cannot be finished", e.finishClaims(ctx))
 			}
 		}
 	}

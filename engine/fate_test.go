@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -471,5 +472,63 @@ func testDiscardKilledHalfWay(t *testing.T) {
 	}
 	if n := apple.Stats().Requests; n != 1 {
 		t.Errorf("APNs has it %d times", n)
+	}
+}
+
+// What an engine had begun with a dead letter and was killed in the middle of is finished
+// by another one of its cluster, or by its next life, however late that is.
+func TestClaimOfWhoWasKilled(t *testing.T) {
+	for _, what := range []string{claimRetry, claimDiscard} {
+		for _, cluster := range []bool{true, false} {
+			t.Run(fmt.Sprint(what, ", cluster ", cluster), func(t *testing.T) {
+				virtually(t, func(t *testing.T) { testClaimOfWhoWasKilled(t, what, cluster) })
+			})
+		}
+	}
+}
+
+func testClaimOfWhoWasKilled(t *testing.T, what string, cluster bool) {
+	apple := apnstest.StartMem(t)
+	r := &rig{}
+	if cluster {
+		log := startBubbleLog(t, 30*time.Second)
+		r = log.join(t, apple).rig
+		log.join(t, apple) // who wants to finish it, too
+	} else {
+		r = newRig(t, apple)
+	}
+	receipt, number := r.deadLetter()
+	_, c, _, err := r.letter(t.Context(), number)
+	r.must(err)
+	// As far as one that is killed had come.
+	_, err = r.control.claims.Create(t.Context(), fmt.Sprint(claimPrefix, number), []byte(what+" "+apns.NewID().String()))
+	r.must(err)
+	if what == claimRetry {
+		var w sectionWriter
+		w.begin(c, cluster)
+		c.targets[0].attempts = uint32(Rejected)
+		w.add(c, &c.targets[0], time.Now(), &decision{state: Queued}, "", false)
+		r.must(r.recorder.write(t.Context(), &w))
+	}
+	if err := r.RetryDeadLetters(t.Context(), number); !errors.Is(err, ErrConflict) {
+		t.Errorf("while it may be alive: %v", err)
+	}
+	if cluster {
+		time.Sleep(4 * absentAfter)
+	} else {
+		r.close()
+		time.Sleep(time.Hour)
+		r.open()
+		time.Sleep(time.Second)
+	}
+	want := "rejected queued accepted"
+	if what == claimDiscard {
+		want = "rejected"
+	}
+	if d := r.only(receipt); states(d) != want {
+		t.Errorf("%s, want %s", states(d), want)
+	}
+	if letters, err := r.DeadLetters(t.Context(), "shop", "", 0, 10); err != nil || len(letters) != 0 {
+		t.Errorf("%+v, %v", letters, err)
 	}
 }
