@@ -15,12 +15,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"aviso.example/internal/namedfile"
 	"aviso.example/internal/suggest"
 )
 
@@ -66,9 +68,24 @@ func (a *app) run(ctx context.Context, args []string) int {
 		}
 	}
 	if message != "" {
+		message = withoutSecrets(message, args)
 		fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "aviso: ")+message)
 	}
 	return code
+}
+
+// withoutSecrets replaces a message that repeats what should have been in a file. Flags
+// and commands are read by libraries, which repeat what they do not understand.
+func withoutSecrets(message string, args []string) string {
+	for _, arg := range args {
+		for _, text := range []string{arg, arg[strings.IndexByte(arg, '=')+1:]} {
+			holds := namedfile.Secret(text)
+			if start := text[:min(len(text), 24)]; holds != "" && strings.Contains(message, strings.TrimSpace(start)) {
+				return "an argument " + (&namedfile.NotANameError{Holds: holds}).Error()
+			}
+		}
+	}
+	return message
 }
 
 func (a *app) root() *cobra.Command {

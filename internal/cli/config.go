@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -15,10 +17,11 @@ import (
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
 
 	"aviso.example/engine"
+	"aviso.example/internal/namedfile"
 	"aviso.example/internal/suggest"
 	"aviso.example/legacy/gateway"
 )
@@ -71,16 +74,6 @@ type configSource struct {
 // flagValue is the value of a flag that was given.
 type flagValue struct{ name, value string }
 
-// variable returns an environment variable.
-func (s *configSource) variable(name string) string {
-	for _, v := range s.environ {
-		if value, ok := strings.CutPrefix(v, name+"="); ok {
-			return value
-		}
-	}
-	return ""
-}
-
 // problems gathers everything that is wrong, so that it can be put right in one
 // go.
 type problems struct{ list []string }
@@ -114,7 +107,7 @@ func loadConfig(source configSource) (*serverConfig, []string, error) {
 	}
 	r := &configReader{serverConfig: c, problems: p}
 	r.readServer()
-	c.apiKey = r.readAPIKey(source.variable(apiKeyVariable))
+	c.apiKey = r.readAPIKey()
 	r.readGateway()
 	r.readApps()
 	r.checkProviders()
@@ -147,18 +140,20 @@ func (c *serverConfig) gather(source configSource, p *problems) (warnings []stri
 		if err != nil {
 			return nil, err
 		}
-		info, err := os.Stat(path)
+		text, err := readConfigFile(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && source.optional:
 		case err != nil:
 			return nil, usage("the configuration cannot be read: %w", err)
-		case info.Size() > maxConfigFile:
-			return nil, usage("%s has more than %d bytes; is it the right file?", source.file, maxConfigFile)
 		default:
 			c.file, dir = source.file, filepath.Dir(path)
 			c.read = append(c.read, path)
 			name := filepath.Base(path)
-			if err := layer(file.Provider(path), yaml.Parser(), func(string) string { return name }, dir); err != nil {
+			err := oneDocument(text)
+			if err == nil {
+				err = layer(document(text), yaml.Parser(), func(string) string { return name }, dir)
+			}
+			if err != nil {
 				return nil, usage("%s cannot be read: %s", source.file, oneLine(err.Error()))
 			}
 		}
@@ -191,6 +186,34 @@ func (c *serverConfig) gather(source configSource, p *problems) (warnings []stri
 		}
 	}
 	return warnings, nil
+}
+
+// readConfigFile reads a file that a running server reads again.
+func readConfigFile(path string) ([]byte, error) {
+	if err := namedfile.Check(path); err != nil {
+		return nil, fmt.Errorf("%s %w", path, err)
+	}
+	return namedfile.Read(path, maxConfigFile)
+}
+
+// document is a koanf.Provider of what was read.
+type document []byte
+
+func (d document) ReadBytes() ([]byte, error)    { return d, nil }
+func (d document) Read() (map[string]any, error) { return nil, errors.ErrUnsupported }
+
+// oneDocument refuses what follows the first YAML document (YAML 1.2, section 9.2): it
+// would not be read, and whoever wrote it would not know.
+func oneDocument(text []byte) error {
+	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
+	var first, second yamlv3.Node
+	if decoder.Decode(&first) != nil {
+		return nil // which the parser tells, or it is empty
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		return errors.New("it has more than one YAML document, and only the first would be read; remove the line --- or ... in it, and what is twice")
+	}
+	return nil
 }
 
 // defaults are the values of keys that nobody sets.
@@ -334,6 +357,10 @@ func (r *configReader) text(name string) string {
 		if v == "" {
 			r.bad(name, "is empty; give a value, or remove it")
 		}
+		if holds := namedfile.Secret(v); holds != "" && !r.mayBeSecret(name) {
+			r.bad(name, "%w%s", &namedfile.NotANameError{Holds: holds}, r.inPlaceOf(name))
+			return ""
+		}
 		return v
 	default:
 		r.bad(name, "is %v, which YAML does not take for a text; put it in quotes", v)
@@ -356,6 +383,59 @@ func (r *configReader) texts(name string) string {
 		texts = append(texts, text)
 	}
 	return strings.Join(texts, ",")
+}
+
+// mayBeSecret says that a key takes a secret itself.
+func (r *configReader) mayBeSecret(name string) bool {
+	kind, _ := keyKind(name)
+	return kind == kindSecret || strings.HasSuffix(name, "_pem")
+}
+
+// inPlaceOf names the key that takes what a file would hold.
+func (r *configReader) inPlaceOf(name string) string {
+	for _, suffix := range []string{"_pem", ""} {
+		if inline := strings.TrimSuffix(name, "_file") + suffix; inline != name {
+			if _, known := keyKind(inline); known {
+				return fmt.Sprintf("; it can be given in %s (%s)", inline, keyVariable(inline))
+			}
+		}
+	}
+	return ""
+}
+
+// secret returns a value that no error may repeat.
+func (r *configReader) secret(name string) string {
+	switch v := r.settings[name].value.(type) {
+	case nil:
+		return ""
+	case string:
+		if v == "" {
+			r.bad(name, "is empty; give a value, or remove it")
+		}
+		return v
+	}
+	r.bad(name, "has to be a text; put it in quotes")
+	return ""
+}
+
+// file returns the absolute path of a file that is read now, and again whenever it
+// changes; "" if a problem was noted.
+func (r *configReader) file(name string) string {
+	path := r.path(name)
+	if path == "" {
+		return ""
+	}
+	if err := namedfile.Check(path); err != nil {
+		hint := ""
+		if _, wrong := errors.AsType[*namedfile.NotANameError](err); wrong {
+			hint = r.inPlaceOf(name)
+			r.settings[name] = setting{hidden, r.settings[name].origin, ""} // for whoever shows it
+		}
+		r.bad(name, "%w%s", err, hint)
+		return ""
+	}
+	r.read = append(r.read, path)
+	return path
 }
 
 // path returns a file's absolute path.
@@ -500,31 +580,27 @@ func (r *configReader) readServer() {
 	}
 }
 
-// secret is a value that is never shown.
-type secret string
-
-// String hides it.
-func (secret) String() string { return "(hidden)" }
-
 // maxAPIKey bounds a file with an API key, so that a wrong one is noticed.
 const maxAPIKey = 4096
 
 // leastAPIKey is the shortest API key that the API takes, in characters.
 const leastAPIKey = 20
 
-func (r *configReader) readAPIKey(variable string) string {
-	file := r.path("api.key_file")
-	switch {
-	case variable != "":
-		r.settings["api.key"] = setting{secret(variable), apiKeyVariable, ""}
-		if err := checkAPIKey(variable); err != nil {
-			r.problems.add(apiKeyVariable, "%w", err)
+func (r *configReader) readAPIKey() string {
+	switch name := "api.key"; {
+	case r.has(name):
+		key := r.secret(name)
+		if err := checkAPIKey(key); err != nil {
+			r.bad(name, "%w", err)
 		}
-		return variable
-	case file == "":
+		return key
+	case !r.has("api.key_file"):
 		return ""
 	}
-	r.read = append(r.read, file)
+	file := r.file("api.key_file")
+	if file == "" {
+		return ""
+	}
 	key, err := readAPIKeyFile(file)
 	if err != nil {
 		r.bad("api.key_file", "%w", err)
@@ -533,14 +609,11 @@ func (r *configReader) readAPIKey(variable string) string {
 }
 
 func readAPIKeyFile(path string) (string, error) {
-	data, err := os.ReadFile(path)
+	data, err := namedfile.Read(path, maxAPIKey)
 	if err != nil {
 		return "", err
 	}
-	key := strings.TrimSpace(string(data))
-	if len(data) > maxAPIKey {
-		return "", fmt.Errorf("%s has more than %d bytes; is it the right file?", path, maxAPIKey)
-	}
+	key := strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff"))
 	return key, checkAPIKey(key)
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"aviso.example/internal/namedfile"
 )
 
 //go:embed exampleconfig.yaml
@@ -111,6 +113,9 @@ func (a *app) loadConfig(source configSource) (*serverConfig, error) {
 	return c, err
 }
 
+// hidden stands for what is never shown.
+const hidden = "(hidden)"
+
 // passwords finds users and passwords in URLs.
 var passwords = regexp.MustCompile(`(^|[/,\s])[^/,@\s]+@`)
 
@@ -126,16 +131,17 @@ func (a *app) showConfig(c *serverConfig) error {
 		s := c.settings[name]
 		value := s.value
 		switch kind, _ := keyKind(name); {
-		case name == "nats.urls":
-			value = passwords.ReplaceAllString(fmt.Sprint(value), "${1}(hidden)@")
+		case kind == kindSecret:
+			value = hidden
+		case kind == kindURL:
+			value = passwords.ReplaceAllString(fmt.Sprint(value), "${1}"+hidden+"@")
 		case kind == kindPath:
 			if path, ok := value.(string); ok && !filepath.IsAbs(path) {
 				value = filepath.Join(s.dir, path)
 			}
-		default:
-			if hidden, ok := value.(secret); ok {
-				value = hidden.String()
-			}
+		}
+		if namedfile.Secret(fmt.Sprint(value)) != "" {
+			value = hidden // it is not where it belongs
 		}
 		list = append(list, shown{name, value, s.origin})
 		width = max(width, len(name))
