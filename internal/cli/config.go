@@ -67,8 +67,9 @@ type configSource struct {
 	file    string
 	flags   map[string]flagValue // by key
 	environ []string
-	// optional says that the file may be missing.
-	optional bool
+	// optional says that the file may be missing, exposed that it has to be fit for
+	// serving other machines if it says so.
+	optional, exposed bool
 }
 
 // flagValue is the value of a flag that was given.
@@ -111,6 +112,11 @@ func loadConfig(source configSource) (*serverConfig, []string, error) {
 	r.readGateway()
 	r.readApps()
 	r.checkProviders()
+	if source.exposed {
+		if err := c.checkExposure(); err != nil {
+			p.list = append(p.list, err.Error())
+		}
+	}
 	what := ""
 	if c.file != "" {
 		what = c.file + ": "
@@ -280,6 +286,9 @@ func (c *serverConfig) take(section string, tree map[string]any, origin func(str
 		switch {
 		case section == "apps" && !appID(key):
 			p.add("apps", "%q cannot be the id of an app: 1 to 40 lower-case letters, digits, - and _, beginning with a letter or digit", key)
+			if isTree && !strings.Contains(key, ".") {
+				c.take(name, below, origin, dir, p) // what is wrong in it is said at once
+			}
 		case isSection && isTree:
 			c.take(name, below, origin, dir, p)
 		case isSection && value == nil && section != "apps": // only comments below it

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"aviso.example/apns"
 	"aviso.example/auth"
 	"aviso.example/engine"
+	"aviso.example/internal/message"
 )
 
 // readApps reads the apps and their credentials.
@@ -34,6 +34,13 @@ func (r *configReader) readApp(id string) {
 	a := appReader{r, id, "apps." + id + "."}
 	before := len(r.problems.list)
 	app := engine.App{ID: id, BundleID: a.text(a.prefix + "bundle_id"), Rate: a.number(a.prefix + "rate")}
+	environment := a.prefix + "environment"
+	switch word := a.text(environment); word {
+	case "", "production", "sandbox":
+	default:
+		a.bad(environment, "is %q; it has to be production (TestFlight and the App Store) or sandbox (builds run from Xcode)", word)
+	}
+	a.checkBundleID(app.BundleID)
 	app.Production = a.credential(apns.Production)
 	app.Sandbox = a.credential(apns.Sandbox)
 	if len(r.problems.list) > before {
@@ -43,27 +50,16 @@ func (r *configReader) readApp(id string) {
 		r.problems.add("apps."+id, "has no credential: give key (a .p8 file) and team, or certificate, for both environments or below production or sandbox")
 		return
 	}
-	if app.BundleID == "" { // a certificate knows
-		for _, c := range []*engine.Credential{app.Sandbox, app.Production} {
-			if c != nil && c.Certificate != nil {
-				app.BundleID = cmp.Or(c.Certificate.Info.DefaultTopic(), app.BundleID)
-			}
-		}
-	}
-	switch name := a.prefix + "environment"; a.text(name) {
-	case "production":
-		app.Default = apns.Production
-	case "sandbox":
+	if a.text(environment) == "sandbox" || a.text(environment) == "" && app.Production == nil {
 		app.Default = apns.Sandbox
-	case "":
-		if app.Production == nil {
-			app.Default = apns.Sandbox
-		}
-	default:
-		a.bad(name, "is %q; it has to be production (TestFlight and the App Store) or sandbox (builds run from Xcode)", a.text(name))
 	}
 	if app.Default == apns.Production && app.Production == nil || app.Default == apns.Sandbox && app.Sandbox == nil {
-		a.bad(a.prefix+"environment", "is %s, for which the app has no credential", app.Default)
+		a.bad(environment, "is %s, for which the app has no credential", app.Default)
+	}
+	for _, c := range []*engine.Credential{app.Production, app.Sandbox} {
+		if app.BundleID == "" && c != nil && c.Certificate != nil {
+			app.BundleID = c.Certificate.Info.DefaultTopic()
+		}
 	}
 	for _, environment := range []apns.Environment{apns.Production, apns.Sandbox} {
 		a.tryOut(&app, environment)
@@ -71,6 +67,18 @@ func (r *configReader) readApp(id string) {
 	a.readProviders(&app)
 	if len(r.problems.list) == before {
 		r.engine.Apps = append(r.engine.Apps, app)
+	}
+}
+
+// checkBundleID refuses what is a topic or an app ID and would never fit.
+func (a *appReader) checkBundleID(id string) {
+	name := a.prefix + "bundle_id"
+	if suffix := message.TopicSuffix(id); suffix != "" {
+		a.bad(name, "ends in %s, which is added for its push type; give %s", suffix, strings.TrimSuffix(id, suffix))
+	}
+	team, rest, _ := strings.Cut(id, ".")
+	if own := a.text(a.prefix + "team"); team != "" && team == own {
+		a.bad(name, "begins with the id of the team, which is a part of the app's ID and not of its bundle identifier; give %s", rest)
 	}
 }
 

@@ -191,7 +191,7 @@ func (a *appReader) addProvider(app *engine.App, key string, environment apns.En
 
 // checkProviders says what is wrong with all providers together.
 func (r *configReader) checkProviders() {
-	if len(r.problems.list) > 0 {
+	if len(r.serverConfig.gateway.Providers) == 0 {
 		return
 	}
 	if err := gateway.CheckProviders(r.serverConfig.gateway.Providers); err != nil {
