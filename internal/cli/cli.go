@@ -36,6 +36,8 @@ type app struct {
 
 	json    bool
 	verbose int
+	// log is a server's, which says nothing beside it.
+	log *slog.Logger
 }
 
 // Main runs the command with the process's arguments and returns its exit code.
@@ -67,8 +69,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 			message = ""
 		}
 	}
-	if message != "" {
-		message = withoutSecrets(message, args)
+	if message = withoutSecrets(message, args); message != "" && a.log != nil && a.json {
+		a.log.Error(message)
+	} else if message != "" {
 		fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "aviso: ")+message)
 	}
 	return code
@@ -196,6 +199,10 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format,
 
 // warnf says on standard error what does not stop the command.
 func (a *app) warnf(format string, args ...any) {
+	if a.log != nil {
+		a.log.Warn(fmt.Sprintf(format, args...))
+		return
+	}
 	fmt.Fprintf(a.stderr, "%s%s\n", a.paint(a.stderr, yellow, "warning: "), fmt.Sprintf(format, args...))
 }
 

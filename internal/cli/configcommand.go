@@ -45,7 +45,7 @@ alone. The exit code is 2 if anything is wrong.`,
 		Args: atMostOneFile,
 		RunE: func(_ *cobra.Command, args []string) error {
 			source := a.configOf(args)
-			source.exposed = true
+			source.strict = true
 			c, err := a.loadConfig(source)
 			if err != nil {
 				return err
