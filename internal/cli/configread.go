@@ -205,4 +205,3 @@ func (r *configReader) address(name string) string {
 	}
 	return address
 }
-
