@@ -137,10 +137,7 @@ func (j *judged) credential() verdict {
 	if !ok {
 		return refuse(proto.ReasonMissingProviderToken)
 	}
-	pt := c.pt
-	if pt == nil || value != c.ptValue {
-		pt = c.srv.lookupProviderToken(value)
-	}
+	pt := c.providerTokenOf(value)
 	if pt.reason != "" {
 		return refuse(pt.reason)
 	}
@@ -199,7 +196,7 @@ func cutBearer(s string) (string, bool) {
 
 func (j *judged) messageID() verdict {
 	id := j.req.get(fieldID)
-	if j.req.has(fieldID) && !canonicalID(id, j.c.srv.cfg.Guesses.AcceptUppercaseIDs) {
+	if j.req.has(fieldID) && !canonicalID(id, !j.c.srv.cfg.Guesses.RefuseUppercaseIDs) {
 		return refuse(proto.ReasonBadMessageID)
 	}
 	return pass

@@ -219,7 +219,8 @@ func (c *conn) onRequest() {
 		c.resetStream(id, http2.ErrCodeProtocol)
 		return
 	}
-	if uint32(c.active) >= c.limit && (c.acked || !c.srv.cfg.Guesses.LimitFromAck) {
+	over := uint32(c.active) >= c.limit
+	if over && (c.acked || c.srv.cfg.Guesses.LimitAtOnce) {
 		c.count.Refused++
 		if c.srv.cfg.Guesses.GoAwayOverLimit {
 			c.goAway(goAwayParams{last: c.lastBefore(id), code: http2.ErrCodeRefusedStream, debug: []byte(overLimitText)})
@@ -230,6 +231,7 @@ func (c *conn) onRequest() {
 		return
 	}
 	st := c.newStream(id) // takes the request over: r is another one now
+	st.crossed = over
 	if c.srv.faults.busy.Load() && c.playOnHeaders(st) {
 		return
 	}

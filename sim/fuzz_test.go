@@ -48,7 +48,6 @@ func FuzzProviderToken(f *testing.F) {
 		f.Add(s)
 	}
 	cfg := Config{Keys: []Key{{KeyID: "KEYNUMBER1", TeamID: "TEAMNUMBR1", Public: &key.PublicKey}}, TrustAnyKey: true}
-	cfg.Guesses.AcceptDER, cfg.Guesses.LenientIssuedAt = true, true
 	s, err := New(cfg)
 	if err != nil {
 		f.Fatal(err)

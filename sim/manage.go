@@ -81,7 +81,7 @@ func (c *conn) judgeManage(j *judged) verdict {
 // in its place.
 func (j *judged) requestID() verdict {
 	g := &j.c.srv.cfg.Guesses
-	if j.req.has(fieldRequestID) && !g.IgnoreBadRequestID && !canonicalID(j.req.get(fieldRequestID), g.AcceptUppercaseIDs) {
+	if j.req.has(fieldRequestID) && !g.IgnoreBadRequestID && !canonicalID(j.req.get(fieldRequestID), !g.RefuseUppercaseIDs) {
 		return refuse(proto.ReasonBadMessageID)
 	}
 	return j.messageID()
@@ -149,7 +149,7 @@ func (j *judged) createChannel() verdict {
 		return refuse(proto.ReasonBadRequestParams)
 	}
 	c := j.c
-	lenient := c.srv.cfg.Guesses.LenientChannelBody
+	lenient := !c.srv.cfg.Guesses.StrictChannelBody
 	if lenient && in.Policy != nil {
 		*in.Policy = bytes.Trim(*in.Policy, `"`)
 	}
