@@ -220,9 +220,9 @@ func (c *conn) onRequest() {
 		return
 	}
 	over := uint32(c.active) >= c.limit
-	if over && (c.acked || c.srv.cfg.Guesses.LimitAtOnce) {
+	if over && (c.acked || c.srv.guesses().LimitAtOnce) {
 		c.count.Refused++
-		if c.srv.cfg.Guesses.GoAwayOverLimit {
+		if c.srv.guesses().GoAwayOverLimit {
 			c.goAway(goAwayParams{last: c.lastBefore(id), code: http2.ErrCodeRefusedStream, debug: []byte(overLimitText)})
 			c.remember(id, true)
 			return
@@ -299,7 +299,7 @@ func (c *conn) onData(f *http2.DataFrame) {
 }
 
 func (c *conn) keepsBodies(st *stream) bool {
-	return st.kind != requestDevice || !c.srv.cfg.Lean || c.srv.cfg.Guesses.RefuseMalformedJSON
+	return st.kind != requestDevice || !c.srv.cfg.Lean || c.srv.guesses().RefuseMalformedJSON
 }
 
 // lateData judges DATA for a stream that is gone: no error after our own reset

@@ -322,6 +322,7 @@ type arrival struct {
 	hasExpires bool
 	once       bool // expiration 0: do not store
 	now        time.Time
+	perTopic   int          // Guesses.StoredPerTopic
 	note       Notification // filled in unless lean
 }
 
@@ -414,7 +415,7 @@ func (d *Devices) take(e *device, a *arrival, cfg *Config) Fate {
 	for i := len(e.stored) - 1; i >= 0; i-- {
 		if s := &e.stored[i]; bundleOf(s.Topic) == bundle {
 			same++
-			if same >= cfg.Guesses.StoredPerTopic || n.CollapseID != "" && s.CollapseID == n.CollapseID {
+			if same >= a.perTopic || n.CollapseID != "" && s.CollapseID == n.CollapseID {
 				e.stored = slices.Delete(e.stored, i, i+1)
 				same--
 			}

@@ -28,7 +28,7 @@ func (c *conn) process(st *stream, p plan) {
 		v, _ = c.judge(st, p.skew)
 	}
 	st.judged = true
-	if v.reason == proto.ReasonUnregistered && c.srv.cfg.Guesses.Binary.FeedbackFromHTTP2 && p.forced == nil {
+	if v.reason == proto.ReasonUnregistered && c.srv.guesses().Binary.FeedbackFromHTTP2 && p.forced == nil {
 		c.srv.binary.feedback.add(c.scratch.topic, feedbackEntry{c.scratch.deviceToken, time.UnixMilli(v.timestamp)})
 	}
 	switch {
@@ -72,7 +72,7 @@ func (c *conn) process(st *stream, p plan) {
 // adapt shrinks the stream limit after a rejection and restores it after the
 // next acceptance (observed 2016 to 2020: openradar 27870881, pushy#476).
 func (c *conn) adapt(v *verdict) {
-	if !c.srv.cfg.Guesses.ShrinkAfterRejection {
+	if !c.srv.guesses().ShrinkAfterRejection {
 		return
 	}
 	switch {
@@ -88,7 +88,7 @@ func (c *conn) adapt(v *verdict) {
 // overErrorLimit counts rejections towards the disconnection Apple threatens
 // with: BadDeviceToken weighs more, 410 nothing.
 func (c *conn) overErrorLimit(v *verdict) bool {
-	limit := c.srv.cfg.Guesses.ErrorLimit
+	limit := c.srv.guesses().ErrorLimit
 	if c.faults.errorLimit > 0 {
 		limit = c.faults.errorLimit
 	}
@@ -96,7 +96,7 @@ func (c *conn) overErrorLimit(v *verdict) bool {
 		return false
 	}
 	if v.reason == proto.ReasonBadDeviceToken {
-		c.errorScore += c.srv.cfg.Guesses.BadDeviceTokenWeight
+		c.errorScore += c.srv.guesses().BadDeviceTokenWeight
 	} else {
 		c.errorScore++
 	}

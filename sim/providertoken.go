@@ -91,7 +91,7 @@ func (s *Server) readProviderToken(value string) *providerToken {
 		return refusedProviderToken
 	}
 	var remarks []string
-	if raw, ok := rawSignature(signature); ok && !s.cfg.Guesses.RefuseDER {
+	if raw, ok := rawSignature(signature); ok && !s.guesses().RefuseDER {
 		signature = raw
 		remarks = append(remarks, "the provider token's signature is in DER form; RFC 7518 wants 64 raw bytes")
 	}
@@ -142,7 +142,7 @@ func (s *Server) issuedAt(claim any) (at time.Time, remark string, ok bool) {
 	if n > 1e11 { // as in Apple's sample
 		at, remark = time.UnixMilli(int64(n)), "iat of the provider token is in milliseconds; it should be in seconds"
 	}
-	return at, remark, remark == "" || !s.cfg.Guesses.StrictIssuedAt
+	return at, remark, remark == "" || !s.guesses().StrictIssuedAt
 }
 
 // rawSignature turns the DER form (SEQUENCE of two integers) into r‖s.
@@ -166,7 +166,7 @@ func (s *Server) judgeAge(pt *providerToken, now time.Time) proto.Reason {
 	switch {
 	case now.Sub(pt.issuedAt) > proto.ProviderTokenMaxAge:
 		return proto.ReasonExpiredProviderToken
-	case pt.issuedAt.After(now.Add(max(0, s.cfg.Guesses.FutureIssuedAt))):
+	case pt.issuedAt.After(now.Add(max(0, s.guesses().FutureIssuedAt))):
 		return proto.ReasonInvalidProviderToken
 	}
 	return ""
@@ -226,7 +226,7 @@ func (t *teamUses) use(pt *providerToken, now time.Time) proto.Reason {
 // environmentReason is the refusal of a key of the other environment, in the
 // chosen spelling.
 func (s *Server) environmentReason() proto.Reason {
-	if s.cfg.Guesses.DocumentedEnvironmentReason {
+	if s.guesses().DocumentedEnvironmentReason {
 		return proto.ReasonBadEnvironmentKeyIDInToken
 	}
 	return proto.ReasonBadEnvironmentKeyInToken

@@ -135,7 +135,7 @@ func keyVariable(name string) string {
 }
 
 // otherVariables begin like keys and are not.
-var otherVariables = []string{passwordVariable, keyVariableOfCommands, certificateVariable, configVariable, serverVariable}
+var otherVariables = []string{passwordVariable, keyVariableOfCommands, certificateVariable, guessesVariable, configVariable, serverVariable}
 
 // serviceVariable matches what Kubernetes tells every process about a service
 // that is called aviso, or aviso and more.
