@@ -382,3 +382,35 @@ func TestConnect(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A certificate can be for one topic of one push type; what it is for is used as it is,
+// and for nothing else.
+func TestWholeTopicInPlaceOfBundleID(t *testing.T) {
+	for _, test := range []struct {
+		bundleID string
+		n        apns.Notification
+		want     string // or what is wrong
+	}{
+		{"com.example.app.voip", apns.Notification{PushType: apns.PushTypeVoIP}, "com.example.app.voip"},
+		{"com.example.app.voip", apns.Notification{}, "belongs to push type voip"},
+		{"com.example.app.voip", apns.Notification{PushType: apns.PushTypeComplication}, `has to end in ".complication"`},
+		{"com.example.app.voip", apns.Notification{BundleID: "com.example.app", PushType: apns.PushTypeComplication}, "com.example.app.complication"},
+		{"com.apple.mgmt.External.0", apns.Notification{PushType: apns.PushTypeMDM}, "com.apple.mgmt.External.0"},
+		{"com.apple.mgmt.External.0", apns.Notification{}, "com.apple.mgmt.External.0"},
+		{"", apns.Notification{Topic: "com.apple.mgmt.External.0"}, "com.apple.mgmt.External.0"},
+	} {
+		server := apnstest.Start(t, func(cfg *sim.Config) { cfg.Topics = nil })
+		client := newClient(t, server, func(cfg *apns.Config) { cfg.BundleID = test.bundleID })
+		test.n.DeviceToken, test.n.Payload = server.DeviceToken, []byte(hello)
+		_, err := client.Push(t.Context(), &test.n)
+		if _, invalid := errors.AsType[*apns.InvalidError](err); invalid {
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%+v: %v", test, err)
+			}
+			continue
+		}
+		if push := server.WaitForPush(t, sim.Filter{}); push.Topic != test.want {
+			t.Errorf("%+v: %q", test, push.Topic)
+		}
+	}
+}

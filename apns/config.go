@@ -96,7 +96,9 @@ type Config struct {
 	// cover one app, and for some push types not even that.
 	Certificate *auth.Certificate
 
-	// BundleID is the bundle identifier of notifications that set none.
+	// BundleID is the bundle identifier of notifications that set none. Empty means
+	// what the certificate is for, if that is one thing; then it can be a whole topic,
+	// such as com.example.app.voip, which is for its push type alone.
 	BundleID string
 
 	// Environment chooses the host: api.push.apple.com or
@@ -218,7 +220,9 @@ func (cfg Config) check() (Config, endpoint, error) {
 			bad("Environment", "is %s, but the certificate is for the other environment; APNs would answer BadCertificateEnvironment", cfg.Environment)
 		}
 	}
-	if cfg.BundleID != "" {
+	if cfg.BundleID == "" && cfg.Certificate != nil {
+		cfg.BundleID = cfg.Certificate.Info.DefaultTopic()
+	} else if cfg.BundleID != "" {
 		if p := checkTopic("BundleID", cfg.BundleID); p != nil {
 			bad("BundleID", "%s", p.Message)
 		}

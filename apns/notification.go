@@ -1,6 +1,7 @@
 package apns
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -179,25 +180,28 @@ func (n *Notification) Validate(bundleID string, now time.Time) error {
 
 // topic derives the topic, or says what contradicts what.
 func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic string, problem *Problem) {
+	named := n.Topic
 	if n.BundleID != "" {
 		bundleID = n.BundleID
+	} else if isWholeTopic(bundleID) && named == "" {
+		named = bundleID // the certificate has nothing else
 	}
 	switch {
-	case n.Topic != "":
-		if rule != nil && rule.TopicSuffix != "" && !strings.HasSuffix(n.Topic, rule.TopicSuffix) {
+	case named != "":
+		if rule != nil && rule.TopicSuffix != "" && !strings.HasSuffix(named, rule.TopicSuffix) {
 			return "", &Problem{"Topic", fmt.Sprintf("has to end in %q for push type %s; or set BundleID instead, and the suffix is added", rule.TopicSuffix, rule.Type)}
 		}
-		if rule != nil && rule.Type == PushTypeMDM && !strings.HasPrefix(n.Topic, proto.TopicPrefixMDM) {
+		if rule != nil && rule.Type == PushTypeMDM && !strings.HasPrefix(named, proto.TopicPrefixMDM) {
 			return "", &Problem{"Topic", fmt.Sprintf("has to begin with %q for push type mdm: it is the UID of the MDM certificate's subject", proto.TopicPrefixMDM)}
 		}
 		if rule != nil && rule.TopicSuffix == "" && rule.Type != PushTypeMDM {
 			for _, other := range proto.TypeRules {
-				if other.TopicSuffix != "" && strings.HasSuffix(n.Topic, other.TopicSuffix) {
+				if other.TopicSuffix != "" && strings.HasSuffix(named, other.TopicSuffix) {
 					return "", &Problem{"Topic", fmt.Sprintf("ends in %q, which belongs to push type %s, but the push type is %s", other.TopicSuffix, other.Type, rule.Type)}
 				}
 			}
 		}
-		return n.Topic, checkTopic("Topic", n.Topic)
+		return named, checkTopic("Topic", named)
 	case rule != nil && rule.Type == PushTypeMDM:
 		return "", &Problem{"Topic", "is needed for push type mdm: the UID of the MDM certificate's subject, which begins with " + proto.TopicPrefixMDM}
 	case bundleID == "":
@@ -213,6 +217,14 @@ func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic strin
 		return "", &Problem{"BundleID", fmt.Sprintf("already ends in %q, which is added for push type %s; give the plain bundle identifier, or use Topic", rule.TopicSuffix, rule.Type)}
 	}
 	return bundleID + rule.TopicSuffix, nil
+}
+
+// isWholeTopic says that what stands for a bundle identifier is the topic of one push
+// type.
+func isWholeTopic(id string) bool {
+	return strings.HasPrefix(id, proto.TopicPrefixMDM) || slices.ContainsFunc(proto.TypeRules, func(rule proto.TypeRule) bool {
+		return rule.TopicSuffix != "" && strings.HasSuffix(id, rule.TopicSuffix)
+	})
 }
 
 // checkTopic looks for what can never be a topic. What bundle identifiers may
@@ -236,13 +248,13 @@ func checkTopic(field, topic string) *Problem {
 }
 
 // usual is what n.PushType stands for.
-func (n *Notification) usual() PushType {
+func (n *Notification) usual(bundleID string) PushType {
 	if n.PushType != "" {
 		return n.PushType
 	}
-	topic := n.Topic
-	if topic == "" {
-		topic = n.BundleID
+	topic := cmp.Or(n.Topic, n.BundleID, bundleID)
+	if strings.HasPrefix(topic, proto.TopicPrefixMDM) {
+		return PushTypeMDM
 	}
 	for _, prefix := range []string{proto.TopicPrefixPass, proto.TopicPrefixOrder, proto.TopicPrefixWebsite} {
 		if strings.HasPrefix(topic, prefix) {
@@ -255,7 +267,7 @@ func (n *Notification) usual() PushType {
 // checkHead checks what goes into the shared part of the header section and
 // returns it.
 func (n *Notification) checkHead(bundleID string) (topic string, pushType PushType, priority Priority, problems []Problem) {
-	pushType = n.usual()
+	pushType = n.usual(bundleID)
 	var rule *proto.TypeRule
 	if r, ok := proto.RuleFor(pushType); ok {
 		rule = &r

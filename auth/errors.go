@@ -3,8 +3,9 @@ package auth
 import (
 	"errors"
 	"io"
-	"os"
 	"strings"
+
+	"aviso.example/internal/namedfile"
 )
 
 // What a caller can act upon; test with errors.Is.
@@ -107,8 +108,10 @@ func checkSize(data []byte) error {
 // readFile reads at most one byte more than MaxFileSize, so that a path to a
 // huge or endless file costs nothing and is still reported as too large.
 func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
+	file, err := namedfile.Open(path)
+	if _, secret := errors.AsType[*namedfile.NotANameError](err); secret {
+		return nil, &InputError{Field: "file", Problem: err.Error(), Err: err}
+	} else if err != nil {
 		return nil, &FileError{Path: path, Err: err}
 	}
 	defer file.Close()

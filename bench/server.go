@@ -45,8 +45,6 @@ func serve(ctx context.Context, s serverSettings, in io.Reader, out io.Writer) e
 		// open to strangers, and then lose some. That is their affair, but not
 		// what is measured here, so everybody starts with all streams.
 		UnauthenticatedMaxStreams: streams,
-		// pushy signs its provider tokens so.
-		Guesses: sim.Guesses{AcceptDER: true},
 	}
 	server, err := sim.New(near)
 	if err != nil {

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"aviso.example/apns"
 )
@@ -14,10 +15,21 @@ type AppInfo struct {
 	// Production and Sandbox say whether there is a credential.
 	Production, Sandbox bool
 	Rate                float64
+	// Expires is when its certificate expires, by environment; zero for a signing key,
+	// which never does, and where there is no credential.
+	Expires [2]time.Time
+}
+
+// Expires is when the certificate for an environment expires; zero if there is none.
+func (a *App) Expires(e apns.Environment) (at time.Time) {
+	if c := a.credential(e); c != nil && c.Certificate != nil {
+		at = c.Certificate.Info.NotAfter
+	}
+	return at
 }
 
 func (a *appState) info() AppInfo {
-	return AppInfo{a.ID, a.BundleID, a.Default, a.Production != nil, a.Sandbox != nil, a.Rate}
+	return AppInfo{a.ID, a.BundleID, a.Default, a.Production != nil, a.Sandbox != nil, a.Rate, [2]time.Time{a.Expires(apns.Production), a.Expires(apns.Sandbox)}}
 }
 
 // App returns an app. An empty id means the only one; ok is false if there is no

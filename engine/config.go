@@ -130,9 +130,11 @@ type Credential struct {
 	Endpoint        string
 	ExtraRoots      []byte
 	AlternativePort bool
-	// Proxy and DialContext: see apns.Config. An app whose credential has one is
-	// made anew by every SetApps, since functions cannot be compared.
-	Proxy       func(*url.URL) (*url.URL, error)
+	// Proxy is the way out: the URL of a proxy (http, https, socks5 or socks5h, with
+	// user and password if it wants them), ProxyFromEnvironment, or empty for none.
+	Proxy string
+	// DialContext: see apns.Config. An app whose credential has one is made anew by
+	// every SetApps, since functions cannot be compared.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// MaxConnections bounds the connections of each lane; 0 means the client's
 	// default.
@@ -168,13 +170,32 @@ func (a *App) check() error {
 	return errors.Join(problems...)
 }
 
+// ProxyFromEnvironment, as Credential.Proxy, stands for what HTTPS_PROXY and NO_PROXY
+// say.
+const ProxyFromEnvironment = "env"
+
+// ProxyFunc is Proxy as apns.Config has it, nil for none.
+func (c *Credential) ProxyFunc() func(*url.URL) (*url.URL, error) {
+	switch c.Proxy {
+	case "":
+		return nil
+	case ProxyFromEnvironment:
+		return apns.ProxyFromEnvironment
+	}
+	u, err := url.Parse(c.Proxy)
+	if err != nil {
+		err = errors.New("the proxy is no URL") // and not its text, which may hold a password
+	}
+	return func(*url.URL) (*url.URL, error) { return u, err }
+}
+
 // client returns the configuration of a client for one lane. A notification waits for a
 // connection for connectWait, 0 meaning the client's default.
 func (a *App) client(e apns.Environment, tokens *auth.ProviderTokens, connectWait time.Duration, log *slog.Logger) apns.Config {
 	c := a.credential(e)
 	cfg := apns.Config{
 		BundleID: a.BundleID, Environment: e, Endpoint: c.Endpoint, ExtraRoots: c.ExtraRoots,
-		AlternativePort: c.AlternativePort, Proxy: c.Proxy, DialContext: c.DialContext, MaxConnections: c.MaxConnections,
+		AlternativePort: c.AlternativePort, Proxy: c.ProxyFunc(), DialContext: c.DialContext, MaxConnections: c.MaxConnections,
 		ProviderTokens: tokens, Certificate: c.Certificate, Logger: log,
 		// Patience is the engine's: what APNs asks to send later goes back to
 		// the disk and keeps nothing else from being sent.

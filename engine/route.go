@@ -264,7 +264,7 @@ func same(a, b *App) bool {
 
 func (c *Credential) same(d *Credential) bool {
 	if c.TeamID != d.TeamID || c.Endpoint != d.Endpoint || string(c.ExtraRoots) != string(d.ExtraRoots) ||
-		c.AlternativePort != d.AlternativePort || c.Proxy != nil || d.Proxy != nil || c.DialContext != nil || d.DialContext != nil || c.MaxConnections != d.MaxConnections ||
+		c.AlternativePort != d.AlternativePort || c.Proxy != d.Proxy || c.DialContext != nil || d.DialContext != nil || c.MaxConnections != d.MaxConnections ||
 		(c.Key == nil) != (d.Key == nil) || (c.Certificate == nil) != (d.Certificate == nil) {
 		return false
 	}

@@ -184,7 +184,7 @@ func (c *conn) appendAccepted(st *stream) {
 	if len(id) == 36 {
 		out = append(out, id...)
 	} else {
-		out = c.appendUUID(out, !c.srv.cfg.Guesses.LowercaseServerIDs)
+		out = c.appendUUID(out, !c.srv.guesses().LowercaseServerIDs)
 	}
 	if sandbox {
 		out = append(out, 0, byte(len(proto.FieldUniqueID)))
@@ -220,7 +220,7 @@ func (c *conn) idFor(st *stream) string {
 		return id
 	}
 	if st.madeID == "" {
-		st.madeID = string(c.appendUUID(nil, !c.srv.cfg.Guesses.LowercaseServerIDs))
+		st.madeID = string(c.appendUUID(nil, !c.srv.guesses().LowercaseServerIDs))
 	}
 	return st.madeID
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -51,6 +53,8 @@ const (
 //	DELETE /sim/v1/feedback                forget all
 //	GET    /sim/v1/stats                   counts
 //	GET    /sim/v1/connections             open connections
+//	GET    /sim/v1/guesses, PUT            what is chosen where nobody knows what APNs
+//	                                       does; see Guesses
 //	GET    /sim/v1/clock, PUT              the offset of the server's clock
 //
 // Bodies are JSON and strict: a member that is unknown, null or there twice is
@@ -109,11 +113,13 @@ func (s *Server) Handler() http.Handler {
 	route("DELETE /sim/v1/feedback", s.apiClearFeedback)
 	route("GET /sim/v1/stats", s.apiStats)
 	route("GET /sim/v1/connections", s.apiConnections)
+	route("GET /sim/v1/guesses", s.apiGuesses)
+	withBody("PUT /sim/v1/guesses", s.apiSetGuesses)
 	route("GET /sim/v1/clock", s.apiClock)
 	withBody("PUT /sim/v1/clock", s.apiSetClock)
 	// Without these two, the multiplexer would answer in plain text.
 	known := map[string]bool{}
-	for _, p := range []string{"info", "pushes", "devices", "channels", "activities", "faults", "feedback", "stats", "connections", "clock"} {
+	for _, p := range []string{"info", "pushes", "devices", "channels", "activities", "faults", "feedback", "stats", "connections", "guesses", "clock"} {
 		known[p] = true
 	}
 	mux.Handle("/", apiFunc(func(r *http.Request) (any, error) {
@@ -128,7 +134,14 @@ func (s *Server) Handler() http.Handler {
 	guard.SetDenyHandler(apiFunc(func(*http.Request) (any, error) {
 		return nil, problem(http.StatusForbidden, "this write came from a web page of another origin")
 	}))
-	return guard.Handler(mux)
+	guarded := guard.Handler(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.checkHost(r); err != nil {
+			apiFunc(func(*http.Request) (any, error) { return nil, err }).ServeHTTP(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
 }
 
 // Problem is an error of the test API (RFC 9457).
@@ -183,3 +196,18 @@ func (h apiFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 type created struct{ value any }
+
+// checkHost refuses a name that anybody may have led here: a web page whose own name is
+// suddenly that of this machine (DNS rebinding) is of the same origin for a browser.
+// Addresses cannot be led anywhere, and localhost never leaves the machine (RFC 6761).
+func (s *Server) checkHost(r *http.Request) error {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host) != nil || slices.ContainsFunc(s.cfg.Hosts, func(h string) bool { return strings.EqualFold(h, host) }) {
+		return nil
+	}
+	return problem(http.StatusMisdirectedRequest, "the test API is not known as %.100q; use localhost or an address, or name it among the simulator's hosts (--host)", host)
+}

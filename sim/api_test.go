@@ -20,6 +20,7 @@ import (
 func api(t testing.TB, apns *apnstest.Server, method, path, body string) (int, string) {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	req.Host = "127.0.0.1:2198"
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -265,5 +266,25 @@ func TestAPICrossOrigin(t *testing.T) {
 	res.Body.Close()
 	if res.StatusCode != 415 {
 		t.Error(res.StatusCode)
+	}
+}
+
+// A name that leads here is not enough: a web page can have its own name lead here.
+func TestAPIHost(t *testing.T) {
+	apns := apnstest.Start(t, func(c *sim.Config) { c.Hosts = []string{"push.internal"} })
+	for host, want := range map[string]int{
+		"localhost": 200, "localhost:2198": 200, "LOCALHOST.:2198": 200, "sim.localhost": 200, "127.0.0.1:2198": 200, "[::1]:2198": 200, "192.0.2.1": 200,
+		"push.internal:2198": 200, "evil.example": 421, "evil.example:2198": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example": 421, "": 421,
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodDelete} {
+			req := httptest.NewRequestWithContext(t.Context(), method, "/sim/v1/pushes", nil)
+			req.Host = host
+			req.Header.Set("Origin", "http://"+host) // the same, as the browser sees it
+			w := httptest.NewRecorder()
+			apns.Handler().ServeHTTP(w, req)
+			if got := w.Code; got != want && !(want == 200 && got == 204) {
+				t.Errorf("%s %q: %d %s", method, host, got, w.Body)
+			}
+		}
 	}
 }

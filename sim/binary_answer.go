@@ -71,7 +71,7 @@ func (c *binaryConn) makeID() string {
 	if c.srv.cfg.Lean {
 		return ""
 	}
-	return string(appendUUID(nil, c.rng, !c.srv.cfg.Guesses.LowercaseServerIDs))
+	return string(appendUUID(nil, c.rng, !c.srv.guesses().LowercaseServerIDs))
 }
 
 // reject records a rejected notification, says so and ends the connection.

@@ -25,7 +25,8 @@ type binaryVerdict struct {
 // documents no order; ours is that of the status codes, the device last.
 func (c *binaryConn) judge(n *binaryNote, id string, now time.Time) binaryVerdict {
 	cfg := &c.srv.cfg
-	guess := &cfg.Guesses.Binary
+	guesses := c.srv.guesses()
+	guess := &guesses.Binary
 	limit := cfg.Binary.MaxPayload
 	if guess.EarlyLimit && n.command != proto.BinaryCommandItems {
 		limit = min(limit, proto.MaxPayloadBinary2009)
@@ -48,13 +49,13 @@ func (c *binaryConn) judge(n *binaryNote, id string, now time.Time) binaryVerdic
 		return no(proto.BinaryStatusInvalidTopicSize, "the topic of the certificate is too long")
 	case len(n.payload) > limit:
 		return no(proto.BinaryStatusInvalidPayloadSize, "the size of the payload")
-	case cfg.Guesses.RefuseMalformedJSON && !json.Valid(n.payload):
+	case guesses.RefuseMalformedJSON && !json.Valid(n.payload):
 		return no(proto.BinaryStatusProtocolError, "the payload is not JSON")
 	case guess.RefuseBackgroundPriority10 && n.hasPriority && n.priority == 10 && backgroundOnly(n.payload):
 		return no(proto.BinaryStatusProtocolError, "priority 10 with a payload that shows nothing")
 	}
 	a := arrival{
-		deviceToken: hex.EncodeToString(n.deviceToken), topic: c.topic, now: now,
+		deviceToken: hex.EncodeToString(n.deviceToken), topic: c.topic, now: now, perTopic: guesses.StoredPerTopic,
 		hasExpires: n.hasExpiration, once: n.hasExpiration && n.expiration == 0,
 		expires: time.Unix(int64(n.expiration), 0),
 	}
@@ -83,11 +84,11 @@ func (c *binaryConn) judge(n *binaryNote, id string, now time.Time) binaryVerdic
 // interface.
 func (c *binaryConn) tokenSizeFits(deviceToken []byte) bool {
 	size := len(deviceToken)
-	if !c.srv.cfg.Guesses.Binary.AnyDeviceTokenSize {
+	if !c.srv.guesses().Binary.AnyDeviceTokenSize {
 		return size == proto.BinaryDeviceTokenBytes
 	}
 	return size <= proto.MaxDeviceTokenBytes &&
-		(size >= c.srv.cfg.Guesses.MinDeviceTokenBytes || c.srv.devices.has(hex.EncodeToString(deviceToken)))
+		(size >= c.srv.guesses().MinDeviceTokenBytes || c.srv.devices.has(hex.EncodeToString(deviceToken)))
 }
 
 // backgroundOnly says whether a payload has content-available and nothing that a

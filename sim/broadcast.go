@@ -67,7 +67,7 @@ func (j *judged) broadcastExpiration() verdict {
 	if v := j.expiration(); v.status != 0 {
 		return v
 	}
-	if j.c.srv.cfg.Guesses.RefuseLongBroadcastExpiration && j.arrival.expires.Sub(j.now) > proto.ChannelStorageMax+time.Second {
+	if j.c.srv.guesses().RefuseLongBroadcastExpiration && j.arrival.expires.Sub(j.now) > proto.ChannelStorageMax+time.Second {
 		return refuse(proto.ReasonBadExpirationDate)
 	}
 	return pass
@@ -77,14 +77,14 @@ func (j *judged) broadcastPriority() verdict {
 	if v := j.prio(); v.status != 0 {
 		return v
 	}
-	if j.priority == 0 || j.priority == 1 && j.c.srv.cfg.Guesses.RefuseBroadcastPriority1 {
+	if j.priority == 0 || j.priority == 1 && j.c.srv.guesses().RefuseBroadcastPriority1 {
 		return refuse(proto.ReasonBadPriority)
 	}
 	return pass
 }
 
 func (j *judged) broadcastPayload() verdict {
-	g := &j.c.srv.cfg.Guesses
+	g := j.c.srv.guesses()
 	switch {
 	case j.size == 0:
 		return refuse(proto.ReasonPayloadEmpty)

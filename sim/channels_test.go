@@ -179,6 +179,7 @@ func TestEmptyDataEndsARequest(t *testing.T) {
 
 func TestChannelReasons(t *testing.T) {
 	apns := apnstest.Start(t, func(c *sim.Config) {
+		c.Guesses.StrictChannelBody = true
 		c.Topics = []string{"com.example.app", "com.example.silent"}
 		c.NoBroadcast = []string{"com.example.silent"}
 		c.ChannelLimit = 3
@@ -252,7 +253,6 @@ func TestChannelGuesses(t *testing.T) {
 	apns := apnstest.Start(t, func(c *sim.Config) {
 		c.Environment = sim.Production
 		c.Guesses.CreateChannelOK = true
-		c.Guesses.LenientChannelBody = true
 		c.Guesses.IgnoreBadRequestID = true
 		c.Guesses.RefuseBroadcastPriority1 = true
 		c.Guesses.RefuseLongBroadcastExpiration = true

@@ -61,7 +61,7 @@ func (c *conn) judge(st *stream, skew time.Duration) (verdict, *judged) {
 		return c.judgeManage(j), j
 	}
 	order := defaultOrder
-	if c.srv.cfg.Guesses.Order == OrderHeadersFirst {
+	if c.srv.guesses().Order == OrderHeadersFirst {
 		order = headersFirstOrder
 	}
 	for _, check := range order {
@@ -70,7 +70,7 @@ func (c *conn) judge(st *stream, skew time.Duration) (verdict, *judged) {
 		}
 	}
 	a := &j.arrival
-	a.deviceToken, a.topic, a.now = j.deviceToken, j.topic, j.now
+	a.deviceToken, a.topic, a.now, a.perTopic = j.deviceToken, j.topic, j.now, c.srv.guesses().StoredPerTopic
 	if !c.srv.cfg.Lean {
 		a.note = Notification{
 			ID: c.idFor(st), Protocol: ProtocolHTTP2, Topic: j.topic, PushType: j.req.get(fieldPushType),
@@ -127,7 +127,7 @@ func (j *judged) credential() verdict {
 			return pass
 		case proto.ReasonBadCertificateEnvironment:
 			v := refuse(reason)
-			v.goAway = !c.srv.cfg.Guesses.BadCertificateEnvironmentAnswer
+			v.goAway = !c.srv.guesses().BadCertificateEnvironmentAnswer
 			return v
 		default:
 			return refuse(reason)
@@ -137,10 +137,7 @@ func (j *judged) credential() verdict {
 	if !ok {
 		return refuse(proto.ReasonMissingProviderToken)
 	}
-	pt := c.pt
-	if pt == nil || value != c.ptValue {
-		pt = c.srv.lookupProviderToken(value)
-	}
+	pt := c.providerTokenOf(value)
 	if pt.reason != "" {
 		return refuse(pt.reason)
 	}
@@ -161,7 +158,7 @@ func (j *judged) credential() verdict {
 // last, or whose age has to be looked at again.
 func (c *conn) changeProviderToken(pt *providerToken, now time.Time) (reason proto.Reason) {
 	defer func() {
-		if c.srv.cfg.Guesses.WedgeAfterProviderTokenError &&
+		if c.srv.guesses().WedgeAfterProviderTokenError &&
 			(reason == proto.ReasonExpiredProviderToken || reason == proto.ReasonTooManyProviderTokenUpdates) {
 			c.wedged, c.wedgedUntil = reason, now.Add(proto.ProviderTokenMinInterval)
 		}
@@ -178,7 +175,7 @@ func (c *conn) changeProviderToken(pt *providerToken, now time.Time) (reason pro
 	if reason := c.srv.judgeKey(c.firstProviderToken, pt); reason != "" {
 		return reason
 	}
-	if c.srv.cfg.Guesses.TeamWideProviderTokenUpdates {
+	if c.srv.guesses().TeamWideProviderTokenUpdates {
 		reason = c.srv.teams.use(pt, now)
 	} else {
 		reason = c.providerTokenUses.use(pt, now)
@@ -199,7 +196,7 @@ func cutBearer(s string) (string, bool) {
 
 func (j *judged) messageID() verdict {
 	id := j.req.get(fieldID)
-	if j.req.has(fieldID) && !canonicalID(id, j.c.srv.cfg.Guesses.AcceptUppercaseIDs) {
+	if j.req.has(fieldID) && !canonicalID(id, !j.c.srv.guesses().RefuseUppercaseIDs) {
 		return refuse(proto.ReasonBadMessageID)
 	}
 	return pass
@@ -238,7 +235,7 @@ func (j *judged) prio() verdict {
 func (j *judged) pushType() verdict {
 	name := j.req.get(fieldPushType)
 	if name == "" {
-		if j.c.srv.cfg.Guesses.RequirePushType || j.req.has(fieldPushType) {
+		if j.c.srv.guesses().RequirePushType || j.req.has(fieldPushType) {
 			return refuse(proto.ReasonInvalidPushType)
 		}
 		return pass
@@ -246,7 +243,7 @@ func (j *judged) pushType() verdict {
 	if j.rule = ruleFor(name); j.rule == nil {
 		return refuse(proto.ReasonInvalidPushType)
 	}
-	if j.rule.Type == proto.PushTypeBackground && j.priority == 10 && !j.c.srv.cfg.Guesses.AcceptBackgroundPriority10 {
+	if j.rule.Type == proto.PushTypeBackground && j.priority == 10 && !j.c.srv.guesses().AcceptBackgroundPriority10 {
 		return refuse(proto.ReasonBadPriority)
 	}
 	return pass
@@ -357,7 +354,7 @@ func (j *judged) payload() verdict {
 		return refuse(proto.ReasonPayloadEmpty)
 	case j.size > limit:
 		return refuse(proto.ReasonPayloadTooLarge)
-	case j.c.srv.cfg.Guesses.RefuseMalformedJSON && j.body != nil && !json.Valid(j.body):
+	case j.c.srv.guesses().RefuseMalformedJSON && j.body != nil && !json.Valid(j.body):
 		return refuse(proto.ReasonBadRequestPayload)
 	}
 	return pass
@@ -370,7 +367,7 @@ func (j *judged) deviceTokenForm() verdict {
 	}
 	j.deviceToken = deviceToken
 	d := j.c.srv.devices
-	if len(deviceToken) < 2*j.c.srv.cfg.Guesses.MinDeviceTokenBytes && !(d.Len() > 0 && d.has(deviceToken)) {
+	if len(deviceToken) < 2*j.c.srv.guesses().MinDeviceTokenBytes && !(d.Len() > 0 && d.has(deviceToken)) {
 		return refuse(proto.ReasonBadDeviceToken)
 	}
 	return pass

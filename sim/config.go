@@ -188,11 +188,13 @@ type Guesses struct {
 	// DocumentedEnvironmentReason answers BadEnvironmentKeyIdInToken, as
 	// documented, instead of BadEnvironmentKeyInToken, as seen on the wire.
 	DocumentedEnvironmentReason bool
-	// AcceptDER accepts provider tokens signed in DER form (Apple's own shell
-	// recipe) besides the 64 raw bytes of ES256.
-	AcceptDER bool
-	// LenientIssuedAt accepts iat as a string and in milliseconds.
-	LenientIssuedAt bool
+	// RefuseDER refuses provider tokens signed in DER form, which is what Apple's own
+	// recipe for the shell makes, instead of the 64 raw bytes of RFC 7518; by default
+	// both are taken.
+	RefuseDER bool
+	// StrictIssuedAt refuses iat as text (a Python library in use, kalyke) and in
+	// milliseconds (Apple's own sample); by default both are taken.
+	StrictIssuedAt bool
 	// FutureIssuedAt is how far iat may lie ahead of the clock. Default 1 h;
 	// further ahead is InvalidProviderToken. Negative means not at all.
 	FutureIssuedAt time.Duration
@@ -218,17 +220,18 @@ type Guesses struct {
 	// GoAwayOverLimit ends a connection that opens too many streams with GOAWAY
 	// REFUSED_STREAM and Netty's text, instead of refusing the surplus.
 	GoAwayOverLimit bool
-	// LimitFromAck holds the peer to the first SETTINGS' stream limit only once it
-	// has acknowledged them. By default requests that cross with them on the wire
-	// are refused too, as was seen from Apple; senders that take no REFUSED_STREAM
-	// well then lose some at the start.
-	LimitFromAck bool
+	// LimitAtOnce refuses requests that cross with the first SETTINGS on the wire and
+	// are more than they allow, as was seen from Apple in 2018; senders that take no
+	// REFUSED_STREAM well lose some then. By default the peer is held to the limit once
+	// it has acknowledged it, as Netty does, whose words APNs uses; later reports of
+	// first bursts lost none.
+	LimitAtOnce bool
 	// LowercaseServerIDs makes generated apns-id values lower case; those of
 	// Apple were seen in upper case.
 	LowercaseServerIDs bool
-	// AcceptUppercaseIDs accepts an apns-id in upper case, which Apple's pages do
-	// not allow.
-	AcceptUppercaseIDs bool
+	// RefuseUppercaseIDs answers BadMessageId to an apns-id in upper case, which
+	// Apple's pages do not allow and Swift's UUID writes; by default it is taken.
+	RefuseUppercaseIDs bool
 	// AcceptBackgroundPriority10 accepts apns-priority 10 on a background push,
 	// which Apple calls an error without naming the reason; by default
 	// BadPriority. A missing priority is accepted either way.
@@ -250,10 +253,10 @@ type Guesses struct {
 	// CreateChannelOK answers 200 to the creation of a channel, as one library
 	// reports, instead of 201, as documented.
 	CreateChannelOK bool
-	// LenientChannelBody takes the push type in any case and the storage policy as
-	// text in the body that creates a channel, as a library's manual writes them;
-	// by default only what Apple documents.
-	LenientChannelBody bool
+	// StrictChannelBody takes only what Apple documents in the body that creates a
+	// channel; by default also the push type in any case and the storage policy as
+	// text, as a library's manual writes them.
+	StrictChannelBody bool
 	// IgnoreBadRequestID takes an apns-request-id that is no UUID; by default it
 	// is BadMessageId. Apple names no reason.
 	IgnoreBadRequestID bool

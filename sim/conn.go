@@ -354,7 +354,7 @@ func (c *conn) endBatch() error {
 func (c *conn) beginBatch() {
 	now := time.Now()
 	c.mu.Lock()
-	if limit := c.srv.cfg.Guesses.InternalErrorAfterIdle; limit > 0 && now.Sub(c.batchTime) >= limit {
+	if limit := c.srv.guesses().InternalErrorAfterIdle; limit > 0 && now.Sub(c.batchTime) >= limit {
 		c.stale = true // until the client reconnects (node-apn#463)
 	}
 	c.batchTime, c.ruleTime = now, time.Time{}

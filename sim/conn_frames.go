@@ -219,9 +219,10 @@ func (c *conn) onRequest() {
 		c.resetStream(id, http2.ErrCodeProtocol)
 		return
 	}
-	if uint32(c.active) >= c.limit && (c.acked || !c.srv.cfg.Guesses.LimitFromAck) {
+	over := uint32(c.active) >= c.limit
+	if over && (c.acked || c.srv.guesses().LimitAtOnce) {
 		c.count.Refused++
-		if c.srv.cfg.Guesses.GoAwayOverLimit {
+		if c.srv.guesses().GoAwayOverLimit {
 			c.goAway(goAwayParams{last: c.lastBefore(id), code: http2.ErrCodeRefusedStream, debug: []byte(overLimitText)})
 			c.remember(id, true)
 			return
@@ -230,6 +231,7 @@ func (c *conn) onRequest() {
 		return
 	}
 	st := c.newStream(id) // takes the request over: r is another one now
+	st.crossed = over
 	if c.srv.faults.busy.Load() && c.playOnHeaders(st) {
 		return
 	}
@@ -297,7 +299,7 @@ func (c *conn) onData(f *http2.DataFrame) {
 }
 
 func (c *conn) keepsBodies(st *stream) bool {
-	return st.kind != requestDevice || !c.srv.cfg.Lean || c.srv.cfg.Guesses.RefuseMalformedJSON
+	return st.kind != requestDevice || !c.srv.cfg.Lean || c.srv.guesses().RefuseMalformedJSON
 }
 
 // lateData judges DATA for a stream that is gone: no error after our own reset

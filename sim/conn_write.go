@@ -112,7 +112,7 @@ func (c *conn) writeLoop() {
 func (c *conn) begin() {
 	cfg := &c.srv.cfg
 	c.limit = cfg.UnauthenticatedMaxStreams
-	if c.cert != nil && !cfg.Guesses.CertificateStartsAtOne {
+	if c.cert != nil && !c.srv.guesses().CertificateStartsAtOne {
 		c.limit = c.fullLimit
 	}
 	special := c.faults.settings

@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -71,7 +72,8 @@ type Notification struct {
 	// Activity that was there.
 	ChannelID  string `json:"channel_id,omitempty"`
 	ActivityID string `json:"activity_id,omitempty"`
-	// Ignored says why the device did nothing about a Live Activity push.
+	// Ignored says why the device did nothing about it: its payload is not JSON, or the
+	// Live Activity that it is for does not take it.
 	Ignored string `json:"ignored,omitempty"`
 }
 
@@ -320,6 +322,7 @@ type arrival struct {
 	hasExpires bool
 	once       bool // expiration 0: do not store
 	now        time.Time
+	perTopic   int          // Guesses.StoredPerTopic
 	note       Notification // filled in unless lean
 }
 
@@ -412,7 +415,7 @@ func (d *Devices) take(e *device, a *arrival, cfg *Config) Fate {
 	for i := len(e.stored) - 1; i >= 0; i-- {
 		if s := &e.stored[i]; bundleOf(s.Topic) == bundle {
 			same++
-			if same >= cfg.Guesses.StoredPerTopic || n.CollapseID != "" && s.CollapseID == n.CollapseID {
+			if same >= a.perTopic || n.CollapseID != "" && s.CollapseID == n.CollapseID {
 				e.stored = slices.Delete(e.stored, i, i+1)
 				same--
 			}
@@ -426,7 +429,9 @@ func (d *Devices) take(e *device, a *arrival, cfg *Config) Fate {
 // says. target is the activity that it is for, if it was addressed to one. What is
 // addressed to an update device token appears in the inbox of both.
 func (d *Devices) show(e *device, target *activity, n Notification, now time.Time) {
-	if n.ChannelID != "" || isActivityPush(&n) {
+	if len(n.Payload) > 0 && !json.Valid(n.Payload) {
+		n.Ignored = "the payload is not JSON, so the device shows nothing"
+	} else if n.ChannelID != "" || isActivityPush(&n) {
 		if target != nil {
 			n.ActivityID = target.ID
 		}

@@ -14,7 +14,7 @@ const feedbackBatch = 400
 func (c *binaryConn) tellFeedback() error {
 	cfg := &c.srv.cfg
 	lists := &c.srv.binary.feedback
-	removal := cfg.Guesses.Binary.FeedbackRemoval
+	removal := c.srv.guesses().Binary.FeedbackRemoval
 	cut := c.faults.feedback.cut
 	left := math.MaxInt // bytes until a fault cuts the connection
 	if cut {

@@ -80,8 +80,8 @@ func (c *conn) judgeManage(j *judged) verdict {
 // requestID judges apns-request-id, and apns-id, which Apple's own sample sends
 // in its place.
 func (j *judged) requestID() verdict {
-	g := &j.c.srv.cfg.Guesses
-	if j.req.has(fieldRequestID) && !g.IgnoreBadRequestID && !canonicalID(j.req.get(fieldRequestID), g.AcceptUppercaseIDs) {
+	g := j.c.srv.guesses()
+	if j.req.has(fieldRequestID) && !g.IgnoreBadRequestID && !canonicalID(j.req.get(fieldRequestID), !g.RefuseUppercaseIDs) {
 		return refuse(proto.ReasonBadMessageID)
 	}
 	return j.messageID()
@@ -149,7 +149,7 @@ func (j *judged) createChannel() verdict {
 		return refuse(proto.ReasonBadRequestParams)
 	}
 	c := j.c
-	lenient := c.srv.cfg.Guesses.LenientChannelBody
+	lenient := !c.srv.guesses().StrictChannelBody
 	if lenient && in.Policy != nil {
 		*in.Policy = bytes.Trim(*in.Policy, `"`)
 	}
@@ -169,7 +169,7 @@ func (j *judged) createChannel() verdict {
 		return refuse(proto.ReasonCannotCreateChannelConfig)
 	}
 	v := verdict{status: 201, managed: &managed{channelID: ch.ID}}
-	if c.srv.cfg.Guesses.CreateChannelOK {
+	if c.srv.guesses().CreateChannelOK {
 		v.status = 200
 	}
 	return v

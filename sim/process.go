@@ -28,7 +28,7 @@ func (c *conn) process(st *stream, p plan) {
 		v, _ = c.judge(st, p.skew)
 	}
 	st.judged = true
-	if v.reason == proto.ReasonUnregistered && c.srv.cfg.Guesses.Binary.FeedbackFromHTTP2 && p.forced == nil {
+	if v.reason == proto.ReasonUnregistered && c.srv.guesses().Binary.FeedbackFromHTTP2 && p.forced == nil {
 		c.srv.binary.feedback.add(c.scratch.topic, feedbackEntry{c.scratch.deviceToken, time.UnixMilli(v.timestamp)})
 	}
 	switch {
@@ -72,7 +72,7 @@ func (c *conn) process(st *stream, p plan) {
 // adapt shrinks the stream limit after a rejection and restores it after the
 // next acceptance (observed 2016 to 2020: openradar 27870881, pushy#476).
 func (c *conn) adapt(v *verdict) {
-	if !c.srv.cfg.Guesses.ShrinkAfterRejection {
+	if !c.srv.guesses().ShrinkAfterRejection {
 		return
 	}
 	switch {
@@ -88,7 +88,7 @@ func (c *conn) adapt(v *verdict) {
 // overErrorLimit counts rejections towards the disconnection Apple threatens
 // with: BadDeviceToken weighs more, 410 nothing.
 func (c *conn) overErrorLimit(v *verdict) bool {
-	limit := c.srv.cfg.Guesses.ErrorLimit
+	limit := c.srv.guesses().ErrorLimit
 	if c.faults.errorLimit > 0 {
 		limit = c.faults.errorLimit
 	}
@@ -96,7 +96,7 @@ func (c *conn) overErrorLimit(v *verdict) bool {
 		return false
 	}
 	if v.reason == proto.ReasonBadDeviceToken {
-		c.errorScore += c.srv.cfg.Guesses.BadDeviceTokenWeight
+		c.errorScore += c.srv.guesses().BadDeviceTokenWeight
 	} else {
 		c.errorScore++
 	}
@@ -133,6 +133,7 @@ func (c *conn) record(st *stream, outcome Outcome, v verdict, fault string) {
 		Outcome:    outcome, Status: v.status, Reason: v.reason, Timestamp: v.timestamp,
 		Fate: v.fate, Fault: fault,
 	}
+	p.Remarks = c.remarksOn(st)
 	if st.kind == requestBroadcast {
 		p.Topic = strings.TrimPrefix(r.get(fieldPath), proto.PathBroadcast)
 	} else {
@@ -151,6 +152,30 @@ func (c *conn) record(st *stream, outcome Outcome, v verdict, fault string) {
 	c.srv.rec.add(p)
 }
 
+// remarksOn says what about a request is taken and should be otherwise.
+func (c *conn) remarksOn(st *stream) (list []string) {
+	if value, ok := cutBearer(st.req.get(fieldAuthorization)); ok {
+		list = append(list, c.providerTokenOf(value).remarks...)
+	}
+	for _, name := range []field{fieldID, fieldRequestID} {
+		if id := st.req.get(name); id != "" && !canonicalID(id, false) && canonicalID(id, true) {
+			list = append(list, "the apns-id is in upper case; Apple's pages want lower case")
+		}
+	}
+	if st.crossed {
+		list = append(list, "it was sent before the first SETTINGS had come, beyond the one request that they allow")
+	}
+	return list
+}
+
+// providerTokenOf is the provider token of a request.
+func (c *conn) providerTokenOf(value string) *providerToken {
+	if c.pt != nil && value == c.ptValue {
+		return c.pt
+	}
+	return c.srv.lookupProviderToken(value)
+}
+
 func (c *conn) credentialOf(r *request, now time.Time) Credential {
 	if c.cert != nil {
 		return Credential{Kind: "certificate", UID: c.cert.uid, TeamID: c.cert.team}
@@ -160,10 +185,7 @@ func (c *conn) credentialOf(r *request, now time.Time) Credential {
 		return Credential{Kind: "none"}
 	}
 	cred := Credential{Kind: "provider_token"}
-	pt := c.pt
-	if pt == nil || value != c.ptValue {
-		pt = c.srv.lookupProviderToken(value)
-	}
+	pt := c.providerTokenOf(value)
 	if pt.kid != "" {
 		cred.KeyID, cred.TeamID = pt.kid, pt.team
 		cred.Age = now.Sub(pt.issuedAt).Seconds()

@@ -44,7 +44,7 @@ func TestLimitRisesWithTheFirstProviderToken(t *testing.T) {
 }
 
 func TestLimitFromAck(t *testing.T) {
-	apns := apnstest.Start(t, func(c *sim.Config) { c.Guesses.LimitFromAck = true })
+	apns := apnstest.Start(t)
 	r := dialOnly(t, apns, nil)
 	r.preface()
 	a, b := r.open(), r.open() // crossing with the first SETTINGS
@@ -56,6 +56,20 @@ func TestLimitFromAck(t *testing.T) {
 			t.Errorf("%+v", res)
 		}
 	}
+	if list := apns.Pushes(sim.Filter{}); len(list) != 2 || len(list[0].Remarks) != 0 || len(list[1].Remarks) != 1 {
+		t.Errorf("%+v", list)
+	}
+}
+
+// With LimitAtOnce, what crosses with the first SETTINGS is held to them.
+func TestLimitAtOnce(t *testing.T) {
+	apns := apnstest.Start(t, func(c *sim.Config) { c.Guesses.LimitAtOnce = true })
+	r := dialOnly(t, apns, nil)
+	r.preface()
+	r.open()
+	b := r.open()
+	r.settings()
+	r.expectReset(b, http2.ErrCodeRefusedStream)
 }
 
 // Shutdown meets connections at every stage.

@@ -27,6 +27,8 @@ type providerToken struct {
 	// reason refuses it whatever the time and the connection; empty when it is
 	// well-formed and signed by a key we trust.
 	reason proto.Reason
+	// remarks say what is taken and should be otherwise.
+	remarks []string
 }
 
 // maxCachedProviderTokens bounds the cache against peers that invent provider tokens; a
@@ -80,7 +82,7 @@ func (s *Server) readProviderToken(value string) *providerToken {
 	}
 	kid, _ := parsed.Header["kid"].(string)
 	team, _ := claims["iss"].(string)
-	issuedAt, ok := s.issuedAt(claims["iat"])
+	issuedAt, remark, ok := s.issuedAt(claims["iat"])
 	if !ok || kid == "" || team == "" {
 		return refusedProviderToken
 	}
@@ -88,12 +90,15 @@ func (s *Server) readProviderToken(value string) *providerToken {
 	if err != nil || len(signature) == 0 {
 		return refusedProviderToken
 	}
-	if s.cfg.Guesses.AcceptDER {
-		if raw, ok := rawSignature(signature); ok {
-			signature = raw
-		}
+	var remarks []string
+	if raw, ok := rawSignature(signature); ok && !s.guesses().RefuseDER {
+		signature = raw
+		remarks = append(remarks, "the provider token's signature is in DER form; RFC 7518 wants 64 raw bytes")
 	}
-	pt := &providerToken{sum: sha256.Sum256([]byte(value)), kid: kid, team: team, issuedAt: issuedAt, key: s.keys[kid]}
+	if remark != "" {
+		remarks = append(remarks, remark)
+	}
+	pt := &providerToken{remarks: remarks, sum: sha256.Sum256([]byte(value)), kid: kid, team: team, issuedAt: issuedAt, key: s.keys[kid]}
 	switch {
 	case pt.key != nil:
 		if pt.key.TeamID != team {
@@ -105,8 +110,7 @@ func (s *Server) readProviderToken(value string) *providerToken {
 		}
 	case !s.cfg.TrustAnyKey,
 		s.cfg.TeamID != "" && s.cfg.TeamID != team,
-		!appleID(kid, proto.KeyIDLength), !appleID(team, proto.TeamIDLength),
-		len(signature) != 2*32:
+		!appleID(kid, proto.KeyIDLength), !appleID(team, proto.TeamIDLength):
 		return refusedProviderToken
 	}
 	return pt
@@ -119,27 +123,26 @@ func appleID(id string, length int) bool {
 	})
 }
 
-func (s *Server) issuedAt(claim any) (time.Time, bool) {
+// issuedAt reads iat; the remark says what about it is not as it should be.
+func (s *Server) issuedAt(claim any) (at time.Time, remark string, ok bool) {
 	var text string
 	switch v := claim.(type) {
 	case interface{ String() string }: // json.Number
 		text = v.String()
 	case string:
-		if !s.cfg.Guesses.LenientIssuedAt {
-			return time.Time{}, false
-		}
-		text = v
+		text, remark = v, "iat of the provider token is text; it should be a number"
 	default:
-		return time.Time{}, false
+		return at, "", false
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n < 0 || n > 1e15 {
-		return time.Time{}, false
+		return at, "", false
 	}
-	if s.cfg.Guesses.LenientIssuedAt && n > 1e11 { // milliseconds, as in Apple's sample
-		return time.UnixMilli(int64(n)), true
+	at = time.Unix(int64(n), 0)
+	if n > 1e11 { // as in Apple's sample
+		at, remark = time.UnixMilli(int64(n)), "iat of the provider token is in milliseconds; it should be in seconds"
 	}
-	return time.Unix(int64(n), 0), true
+	return at, remark, remark == "" || !s.guesses().StrictIssuedAt
 }
 
 // rawSignature turns the DER form (SEQUENCE of two integers) into r‖s.
@@ -163,7 +166,7 @@ func (s *Server) judgeAge(pt *providerToken, now time.Time) proto.Reason {
 	switch {
 	case now.Sub(pt.issuedAt) > proto.ProviderTokenMaxAge:
 		return proto.ReasonExpiredProviderToken
-	case pt.issuedAt.After(now.Add(max(0, s.cfg.Guesses.FutureIssuedAt))):
+	case pt.issuedAt.After(now.Add(max(0, s.guesses().FutureIssuedAt))):
 		return proto.ReasonInvalidProviderToken
 	}
 	return ""
@@ -223,7 +226,7 @@ func (t *teamUses) use(pt *providerToken, now time.Time) proto.Reason {
 // environmentReason is the refusal of a key of the other environment, in the
 // chosen spelling.
 func (s *Server) environmentReason() proto.Reason {
-	if s.cfg.Guesses.DocumentedEnvironmentReason {
+	if s.guesses().DocumentedEnvironmentReason {
 		return proto.ReasonBadEnvironmentKeyIDInToken
 	}
 	return proto.ReasonBadEnvironmentKeyInToken

@@ -105,6 +105,9 @@ type Push struct {
 	Fate      Fate  `json:"fate,omitempty"`
 	// Reached is how many devices a broadcast came to at once.
 	Reached int `json:"reached,omitempty"`
+	// Remarks say what was taken and should be otherwise: nobody knows for sure that
+	// APNs takes it.
+	Remarks []string `json:"remarks,omitempty"`
 	// Attempt is 1 for the first push with this apns-id, 2 for the next, and so
 	// on; it counts what was seen, processed or not.
 	Attempt int `json:"attempt"`

@@ -179,7 +179,7 @@ func TestProviderTokenForms(t *testing.T) {
 	now := time.Now().Unix()
 	head := fmt.Sprintf(`{"alg":"ES256","kid":"%s"}`, apnstest.KeyID)
 	claims := fmt.Sprintf(`{"iss":"%s","iat":%d}`, apnstest.TeamID, now)
-	lenient := func(c *sim.Config) { c.Guesses.AcceptDER, c.Guesses.LenientIssuedAt = true, true }
+	strict := func(c *sim.Config) { c.Guesses.RefuseDER, c.Guesses.StrictIssuedAt = true, true }
 	trusting := func(c *sim.Config) { c.Keys, c.TrustAnyKey, c.TeamID = nil, true, "" }
 	const ok, invalid = "200", "InvalidProviderToken"
 	for name, c := range map[string]struct {
@@ -190,13 +190,15 @@ func TestProviderTokenForms(t *testing.T) {
 	}{
 		"plain":                      {nil, false, head, claims, ok},
 		"with typ and further claim": {nil, false, `{"typ":"JWT",` + head[1:], `{"sub":"com.example.app",` + claims[1:], ok},
-		"DER":                        {nil, true, head, claims, invalid},
-		"DER allowed":                {lenient, true, head, claims, ok},
-		"raw when DER is allowed":    {lenient, false, head, claims, ok},
-		"iat as text":                {nil, false, head, strings.Replace(claims, fmt.Sprint(now), fmt.Sprintf(`"%d"`, now), 1), invalid},
-		"iat as text allowed":        {lenient, false, head, strings.Replace(claims, fmt.Sprint(now), fmt.Sprintf(`"%d"`, now), 1), ok},
-		"iat in milliseconds":        {nil, false, head, strings.Replace(claims, fmt.Sprint(now), fmt.Sprint(now*1000), 1), invalid},
-		"milliseconds allowed":       {lenient, false, head, strings.Replace(claims, fmt.Sprint(now), fmt.Sprint(now*1000), 1), ok},
+		"DER":                        {nil, true, head, claims, ok},
+		"DER refused":                {strict, true, head, claims, invalid},
+		"raw when DER is refused":    {strict, false, head, claims, ok},
+		"iat as text":                {nil, false, head, strings.Replace(claims, fmt.Sprint(now), fmt.Sprintf(`"%d"`, now), 1), ok},
+		"iat as text refused":        {strict, false, head, strings.Replace(claims, fmt.Sprint(now), fmt.Sprintf(`"%d"`, now), 1), invalid},
+		"iat in milliseconds":        {nil, false, head, strings.Replace(claims, fmt.Sprint(now), fmt.Sprint(now*1000), 1), ok},
+		"milliseconds refused":       {strict, false, head, strings.Replace(claims, fmt.Sprint(now), fmt.Sprint(now*1000), 1), invalid},
+		"iat no number":              {nil, false, head, strings.Replace(claims, fmt.Sprint(now), `"yesterday"`, 1), invalid},
+		"any key, no signature":      {trusting, false, head, claims, ok},
 		"no iat":                     {nil, false, head, `{"iss":"` + apnstest.TeamID + `"}`, invalid},
 		"no kid":                     {nil, false, `{"alg":"ES256"}`, claims, invalid},
 		"other algorithm":            {nil, false, strings.Replace(head, "ES256", "HS256", 1), claims, invalid},
@@ -206,7 +208,7 @@ func TestProviderTokenForms(t *testing.T) {
 		"not JSON":                   {nil, false, head, "iss", invalid},
 		"any key":                    {trusting, false, strings.Replace(head, apnstest.KeyID, "UNKNOWNKEY", 1), claims, ok},
 		"any key, odd id":            {trusting, false, strings.Replace(head, apnstest.KeyID, "short", 1), claims, invalid},
-		"any key, DER":               {trusting, true, head, claims, invalid},
+		"any key, DER":               {trusting, true, head, claims, ok},
 		"any key, other team": {func(c *sim.Config) { trusting(c); c.TeamID = "OTHERTEAM1" }, false,
 			head, claims, invalid},
 	} {
@@ -224,6 +226,10 @@ func TestProviderTokenForms(t *testing.T) {
 			for _, p := range apns.Pushes(sim.Filter{}) {
 				if strings.Contains(fmt.Sprintf("%+v", p), providerToken) {
 					t.Error("the recorder keeps the provider token")
+				}
+				odd := c.der || strings.Contains(name, "iat as text") || strings.Contains(name, "milliseconds")
+				if c.want == ok && odd != (len(p.Remarks) == 1) {
+					t.Errorf("remarks: %q", p.Remarks)
 				}
 			}
 		})
@@ -468,7 +474,7 @@ func TestRecorder(t *testing.T) {
 
 func TestServerIDs(t *testing.T) {
 	for _, lower := range []bool{false, true} {
-		apns := apnstest.Start(t, func(c *sim.Config) { c.Guesses.LowercaseServerIDs = lower; c.Guesses.AcceptUppercaseIDs = lower })
+		apns := apnstest.Start(t, func(c *sim.Config) { c.Guesses.LowercaseServerIDs = lower; c.Guesses.RefuseUppercaseIDs = !lower })
 		r := connect(t, apns)
 		id := r.answer(r.push()).header["apns-id"]
 		if want := strings.ToUpper(id); lower == (id == want) || len(id) != 36 {
@@ -478,6 +484,8 @@ func TestServerIDs(t *testing.T) {
 		a := r.answer(r.push("apns-id", upper))
 		if accepted := a.status == "200"; accepted != lower || accepted && a.header["apns-id"] != upper {
 			t.Errorf("%+v", a)
+		} else if p := apns.WaitForPush(t, sim.Filter{ID: upper}); accepted != (len(p.Remarks) == 1) && accepted {
+			t.Errorf("%+v", p)
 		}
 	}
 }

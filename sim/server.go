@@ -22,7 +22,8 @@ var ErrServerClosed = errors.New("sim: server closed")
 // Server is one simulated APNs host. Its methods may be called from several
 // goroutines.
 type Server struct {
-	cfg            Config
+	cfg            Config // but for Guesses, which can be replaced
+	chosen         atomic.Pointer[Guesses]
 	cert           tls.Certificate
 	caPEM          []byte
 	keys           map[string]*Key
@@ -65,11 +66,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.binary.conns = map[*binaryConn]struct{}{}
 	s.binary.feedback.limit = cfg.Binary.FeedbackLimit
-	if cfg.Guesses.AcceptEqualTimestamps {
-		s.devices.mu.Lock()
-		s.devices.acceptEqualTimestamps = true
-		s.devices.mu.Unlock()
-	}
+	s.setGuesses(cfg.Guesses)
 	for i := range cfg.Keys {
 		s.keys[cfg.Keys[i].KeyID] = &cfg.Keys[i]
 	}

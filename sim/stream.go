@@ -26,6 +26,7 @@ type stream struct {
 	inBlocked  bool
 	judged     bool // recorded
 	silent     bool // fault: never to be answered
+	crossed    bool // with the first SETTINGS, beyond what they allow
 	reached    int  // devices, by a broadcast
 	madeID     string
 	uniqueID   string

@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"aviso.example/internal/namedfile"
 )
 
 // Key is a VAPID key (RFC 8292): the P-256 key that says who sends. Its public
@@ -99,7 +101,7 @@ func (k *Key) Save(path string) (err error) {
 
 // LoadKey reads a key file as [ParseKey] does; its errors name the path.
 func LoadKey(path string) (*Key, error) {
-	f, err := os.Open(path)
+	f, err := namedfile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("webpush: %w", err)
 	}

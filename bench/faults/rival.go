@@ -38,16 +38,7 @@ func runRival(c *faultCase, n int, short bool, seed uint64) row {
 	if c.procs > 0 {
 		runtime.GOMAXPROCS(c.procs)
 	}
-	// The requests that cross with the first SETTINGS are not refused, in its
-	// favour: it would lose some at every connection.
-	lenient := *c
-	lenient.server = func(cfg *sim.Config) {
-		if c.server != nil {
-			c.server(cfg)
-		}
-		cfg.Guesses.LimitFromAck = true
-	}
-	r, err := prepare(&lenient, n, short, seed)
+	r, err := prepare(c, n, short, seed)
 	if err != nil {
 		return row{Case: c.name, Error: err.Error()}
 	}

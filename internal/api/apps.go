@@ -13,16 +13,17 @@ import (
 
 // App is somebody to send for, and how that goes.
 type App struct {
-	ID           string     `json:"id"`
-	BundleID     string     `json:"bundle_id,omitempty"`
-	Environments []string   `json:"environments" doc:"Those it has a credential for: production, sandbox."`
-	Default      string     `json:"default_environment" enum:"production,sandbox"`
-	Rate         float64    `json:"rate" doc:"The notifications sent a second at most; 0 means as fast as APNs takes them."`
-	Paused       bool       `json:"paused" doc:"Somebody paused it; what comes in waits."`
-	Note         string     `json:"note,omitempty" doc:"What they noted."`
-	PausedAt     *time.Time `json:"paused_at,omitempty"`
-	Holds        []AppHold  `json:"holds,omitempty" doc:"Where the engine sends nothing by itself, and why. resume ends it."`
-	Lanes        []AppLane  `json:"lanes,omitempty" doc:"Those that something was handed in for. The figures may be a second old."`
+	ID           string           `json:"id"`
+	BundleID     string           `json:"bundle_id,omitempty"`
+	Environments []string         `json:"environments" doc:"Those it has a credential for: production, sandbox."`
+	Default      string           `json:"default_environment" enum:"production,sandbox"`
+	Rate         float64          `json:"rate" doc:"The notifications sent a second at most; 0 means as fast as APNs takes them."`
+	Paused       bool             `json:"paused" doc:"Somebody paused it; what comes in waits."`
+	Note         string           `json:"note,omitempty" doc:"What they noted."`
+	PausedAt     *time.Time       `json:"paused_at,omitempty"`
+	Holds        []AppHold        `json:"holds,omitempty" doc:"Where the engine sends nothing by itself, and why. resume ends it."`
+	Certificates []AppCertificate `json:"certificates,omitempty" doc:"When its certificates expire; a signing key never does."`
+	Lanes        []AppLane        `json:"lanes,omitempty" doc:"Those that something was handed in for. The figures may be a second old."`
 }
 
 // AppHold is a pause that the engine made by itself.
@@ -30,6 +31,12 @@ type AppHold struct {
 	Environment string     `json:"environment" enum:"production,sandbox"`
 	Reason      string     `json:"reason" doc:"What APNs or the network said."`
 	Until       *time.Time `json:"until,omitempty" doc:"When it is tried again; left out if only resume helps."`
+}
+
+// AppCertificate is a certificate that an app sends with.
+type AppCertificate struct {
+	Environment string    `json:"environment" enum:"production,sandbox"`
+	Expires     time.Time `json:"expires" doc:"From then on APNs refuses it."`
 }
 
 // AppLane is a queue and its connections.
@@ -126,6 +133,11 @@ func newApp(info *engine.AppInfo, s *engine.Stats) App {
 	}
 	if info.Sandbox {
 		out.Environments = append(out.Environments, apns.Sandbox.String())
+	}
+	for e, at := range info.Expires {
+		if !at.IsZero() {
+			out.Certificates = append(out.Certificates, AppCertificate{apns.Environment(e).String(), at})
+		}
 	}
 	for i := range s.Apps {
 		app := &s.Apps[i]

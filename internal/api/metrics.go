@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"aviso.example/apns"
 	"aviso.example/engine"
 )
 
@@ -87,6 +88,7 @@ var (
 	descDialsBad   = describe("aviso_apns_dial_failures_total", "Those that failed.", "app", "environment", "lane")
 	descPaused     = describe("aviso_app_paused", "1 while somebody has the app paused.", "app")
 	descHeld       = describe("aviso_app_held", "1 while the engine sends nothing for the app by itself, since APNs refuses its credential or has trouble.", "app", "environment")
+	descExpiry     = describe("aviso_certificate_expiry_timestamp_seconds", "When an app's certificate expires, in UNIX seconds; a signing key never does.", "app", "environment")
 	descDead       = describe("aviso_dead_tokens", "Device tokens that are not sent to, since APNs called them dead.")
 	descLog        = describe("aviso_log_bytes", "Size of the log on disk; 0 on a cluster.")
 	descLogLimit   = describe("aviso_log_limit_bytes", "How large it may get; 0 on a cluster.")
@@ -110,6 +112,13 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 	s, err := c.figures.get(context.Background()) // bounded by snapshotTime
 	send(descUp, gauge, flag(err == nil))
+	for _, info := range c.figures.engine.Apps() {
+		for e, at := range info.Expires {
+			if !at.IsZero() {
+				send(descExpiry, gauge, float64(at.Unix()), info.ID, apns.Environment(e).String())
+			}
+		}
+	}
 	if err != nil {
 		return
 	}

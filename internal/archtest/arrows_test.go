@@ -42,7 +42,7 @@ var layers = []struct {
 		"tools and vocabulary that know nothing of the rest",
 		[]string{
 			"internal/archtest", "internal/await", "internal/bundle", "internal/cms", "internal/cmstest", "internal/cputime", "internal/endwith",
-			"internal/endwith/endwithtest", "internal/keyindex", "internal/listen", "internal/memnet", "internal/passsample", "internal/passview", "internal/proto",
+			"internal/endwith/endwithtest", "internal/keyindex", "internal/listen", "internal/memnet", "internal/namedfile", "internal/passsample", "internal/passview", "internal/proto",
 			"internal/service", "internal/suggest",
 		},
 	},

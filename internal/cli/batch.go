@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"aviso.example/apns"
 	"aviso.example/internal/message"
+	"aviso.example/internal/namedfile"
 )
 
 const (
@@ -110,7 +110,7 @@ func (a *app) sendBatch(cmd *cobra.Command, f *sendFlags, cfg apns.Config, m *me
 	}
 	b.free.New = func() any { return new(line) }
 	if f.batch != "-" {
-		file, err := os.Open(f.batch)
+		file, err := namedfile.Open(f.batch)
 		if err != nil {
 			return usage("--batch: %w", err)
 		}

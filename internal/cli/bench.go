@@ -9,7 +9,6 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -125,7 +124,7 @@ func (f *benchFlags) config(a *app) (cfg apns.Config, err error) {
 	}
 	cfg.Endpoint = f.endpoint
 	if f.ca != "" {
-		if cfg.ExtraRoots, err = os.ReadFile(f.ca); err != nil {
+		if cfg.ExtraRoots, err = readRoots(f.ca); err != nil {
 			return cfg, usage("--ca: %w", err)
 		}
 	}

@@ -63,9 +63,6 @@ func (f *channelFlags) manage(a *app, cmd *cobra.Command, do func(context.Contex
 		return usage("--timeout is %v; it has to be a time like 30s", f.timeout)
 	}
 	cfg.BundleID, cfg.Timeout = f.topic, f.timeout
-	if cfg.BundleID == "" && cfg.Certificate != nil {
-		cfg.BundleID = cfg.Certificate.Info.DefaultTopic()
-	}
 	if a.verbose > 0 {
 		cfg.Logger = a.logger()
 	}

@@ -15,12 +15,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"aviso.example/internal/namedfile"
 	"aviso.example/internal/suggest"
 )
 
@@ -34,6 +36,8 @@ type app struct {
 
 	json    bool
 	verbose int
+	// log is a server's, which says nothing beside it.
+	log *slog.Logger
 }
 
 // Main runs the command with the process's arguments and returns its exit code.
@@ -65,10 +69,26 @@ func (a *app) run(ctx context.Context, args []string) int {
 			message = ""
 		}
 	}
-	if message != "" {
+	if message = withoutSecrets(message, args); message != "" && a.log != nil && a.json {
+		a.log.Error(message)
+	} else if message != "" {
 		fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "aviso: ")+message)
 	}
 	return code
+}
+
+// withoutSecrets replaces a message that repeats what should have been in a file. Flags
+// and commands are read by libraries, which repeat what they do not understand.
+func withoutSecrets(message string, args []string) string {
+	for _, arg := range args {
+		for _, text := range []string{arg, arg[strings.IndexByte(arg, '=')+1:]} {
+			holds := namedfile.Secret(text)
+			if start := text[:min(len(text), 24)]; holds != "" && strings.Contains(message, strings.TrimSpace(start)) {
+				return "an argument " + (&namedfile.NotANameError{Holds: holds}).Error()
+			}
+		}
+	}
+	return message
 }
 
 func (a *app) root() *cobra.Command {
@@ -179,6 +199,10 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format,
 
 // warnf says on standard error what does not stop the command.
 func (a *app) warnf(format string, args ...any) {
+	if a.log != nil {
+		a.log.Warn(fmt.Sprintf(format, args...))
+		return
+	}
 	fmt.Fprintf(a.stderr, "%s%s\n", a.paint(a.stderr, yellow, "warning: "), fmt.Sprintf(format, args...))
 }
 

@@ -1,11 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,10 +16,12 @@ import (
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
 
+	"aviso.example/apns"
 	"aviso.example/engine"
+	"aviso.example/internal/namedfile"
 	"aviso.example/internal/suggest"
 	"aviso.example/legacy/gateway"
 )
@@ -64,22 +67,13 @@ type configSource struct {
 	file    string
 	flags   map[string]flagValue // by key
 	environ []string
-	// optional says that the file may be missing.
-	optional bool
+	// optional says that the file may be missing, strict that what a server would only
+	// complain about is wrong.
+	optional, strict bool
 }
 
 // flagValue is the value of a flag that was given.
 type flagValue struct{ name, value string }
-
-// variable returns an environment variable.
-func (s *configSource) variable(name string) string {
-	for _, v := range s.environ {
-		if value, ok := strings.CutPrefix(v, name+"="); ok {
-			return value
-		}
-	}
-	return ""
-}
 
 // problems gathers everything that is wrong, so that it can be put right in one
 // go.
@@ -114,10 +108,24 @@ func loadConfig(source configSource) (*serverConfig, []string, error) {
 	}
 	r := &configReader{serverConfig: c, problems: p}
 	r.readServer()
-	c.apiKey = r.readAPIKey(source.variable(apiKeyVariable))
+	c.apiKey = r.readAPIKey()
 	r.readGateway()
 	r.readApps()
 	r.checkProviders()
+	if source.strict {
+		if err := c.checkExposure(); err != nil {
+			p.list = append(p.list, err.Error())
+		}
+		now := time.Now()
+		expiries(c.engine.Apps, now, func(app string, e apns.Environment, at time.Time, text string) {
+			where := fmt.Sprintf("apps.%s: its certificate for %s", app, e)
+			if at.Before(now) {
+				p.list = append(p.list, where+" "+text)
+			} else {
+				warnings = append(warnings, where+" "+text)
+			}
+		})
+	}
 	what := ""
 	if c.file != "" {
 		what = c.file + ": "
@@ -147,18 +155,20 @@ func (c *serverConfig) gather(source configSource, p *problems) (warnings []stri
 		if err != nil {
 			return nil, err
 		}
-		info, err := os.Stat(path)
+		text, err := readConfigFile(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && source.optional:
 		case err != nil:
 			return nil, usage("the configuration cannot be read: %w", err)
-		case info.Size() > maxConfigFile:
-			return nil, usage("%s has more than %d bytes; is it the right file?", source.file, maxConfigFile)
 		default:
 			c.file, dir = source.file, filepath.Dir(path)
 			c.read = append(c.read, path)
 			name := filepath.Base(path)
-			if err := layer(file.Provider(path), yaml.Parser(), func(string) string { return name }, dir); err != nil {
+			err := oneDocument(text)
+			if err == nil {
+				err = layer(document(text), yaml.Parser(), func(string) string { return name }, dir)
+			}
+			if err != nil {
 				return nil, usage("%s cannot be read: %s", source.file, oneLine(err.Error()))
 			}
 		}
@@ -191,6 +201,34 @@ func (c *serverConfig) gather(source configSource, p *problems) (warnings []stri
 		}
 	}
 	return warnings, nil
+}
+
+// readConfigFile reads a file that a running server reads again.
+func readConfigFile(path string) ([]byte, error) {
+	if err := namedfile.Check(path); err != nil {
+		return nil, fmt.Errorf("%s %w", path, err)
+	}
+	return namedfile.Read(path, maxConfigFile)
+}
+
+// document is a koanf.Provider of what was read.
+type document []byte
+
+func (d document) ReadBytes() ([]byte, error)    { return d, nil }
+func (d document) Read() (map[string]any, error) { return nil, errors.ErrUnsupported }
+
+// oneDocument refuses what follows the first YAML document (YAML 1.2, section 9.2): it
+// would not be read, and whoever wrote it would not know.
+func oneDocument(text []byte) error {
+	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
+	var first, second yamlv3.Node
+	if decoder.Decode(&first) != nil {
+		return nil // which the parser tells, or it is empty
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		return errors.New("it has more than one YAML document, and only the first would be read; remove the line --- or ... in it, and what is twice")
+	}
+	return nil
 }
 
 // defaults are the values of keys that nobody sets.
@@ -257,6 +295,9 @@ func (c *serverConfig) take(section string, tree map[string]any, origin func(str
 		switch {
 		case section == "apps" && !appID(key):
 			p.add("apps", "%q cannot be the id of an app: 1 to 40 lower-case letters, digits, - and _, beginning with a letter or digit", key)
+			if isTree && !strings.Contains(key, ".") {
+				c.take(name, below, origin, dir, p) // what is wrong in it is said at once
+			}
 		case isSection && isTree:
 			c.take(name, below, origin, dir, p)
 		case isSection && value == nil && section != "apps": // only comments below it
@@ -303,143 +344,6 @@ func appID(id string) bool {
 		}
 	}
 	return 0 < len(id) && len(id) <= 40
-}
-
-// configReader reads settings as what they have to be.
-type configReader struct {
-	*serverConfig
-	problems *problems
-}
-
-// where names a key as whoever set it wrote it.
-func (r *configReader) where(name string) string {
-	if origin := r.settings[name].origin; strings.HasPrefix(origin, envPrefix) || strings.HasPrefix(origin, "--") {
-		return origin
-	}
-	return name
-}
-
-func (r *configReader) bad(name, format string, args ...any) {
-	r.problems.add(r.where(name), format, args...)
-}
-
-func (r *configReader) has(name string) bool { _, ok := r.settings[name]; return ok }
-
-// text returns the value as text. YAML takes some texts for numbers.
-func (r *configReader) text(name string) string {
-	switch v := r.settings[name].value.(type) {
-	case nil:
-		return ""
-	case string:
-		if v == "" {
-			r.bad(name, "is empty; give a value, or remove it")
-		}
-		return v
-	default:
-		r.bad(name, "is %v, which YAML does not take for a text; put it in quotes", v)
-		return ""
-	}
-}
-
-// texts returns a list, or one text with commas, as one text with commas.
-func (r *configReader) texts(name string) string {
-	list, ok := r.settings[name].value.([]any)
-	if !ok {
-		return r.text(name)
-	}
-	var texts []string
-	for _, v := range list {
-		text, ok := v.(string)
-		if !ok {
-			r.bad(name, "has %v in its list, which is no text", v)
-		}
-		texts = append(texts, text)
-	}
-	return strings.Join(texts, ",")
-}
-
-// path returns a file's absolute path.
-func (r *configReader) path(name string) string {
-	path := r.text(name)
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(r.settings[name].dir, path)
-}
-
-// scalar returns what numbers, sizes and times are parsed from.
-func (r *configReader) scalar(name string) (string, bool) {
-	switch v := r.settings[name].value.(type) {
-	case nil:
-		return "", false
-	case string:
-		return v, true
-	case int, int64, uint64:
-		return fmt.Sprint(v), true
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64), true
-	case bool:
-		return strconv.FormatBool(v), true
-	default:
-		r.bad(name, "has to be a single value")
-		return "", false
-	}
-}
-
-// parse reads a value; the parser's error wants the key before it.
-func parse[T any](r *configReader, name string, parser func(string) (T, error)) (value T) {
-	text, ok := r.scalar(name)
-	if !ok {
-		return value
-	}
-	value, err := parser(text)
-	if err != nil {
-		r.bad(name, "%w", err)
-	}
-	return value
-}
-
-func (r *configReader) duration(name string) time.Duration { return parse(r, name, parseDuration) }
-
-func (r *configReader) bytes(name string) int64 { return parse(r, name, parseBytes) }
-
-func (r *configReader) number(name string) float64 {
-	return parse(r, name, func(text string) (float64, error) {
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(n >= 0) || n > 1e15 {
-			return 0, fmt.Errorf("is %q; it has to be a number from 0", text)
-		}
-		return n, nil
-	})
-}
-
-func (r *configReader) count(name string) int {
-	n := r.number(name)
-	if n != float64(int(n)) {
-		r.bad(name, "is %v; it has to be a whole number", n)
-	}
-	return int(n)
-}
-
-func (r *configReader) flag(name string) bool {
-	return parse(r, name, func(text string) (bool, error) {
-		v, err := strconv.ParseBool(text)
-		if err != nil {
-			return false, fmt.Errorf("is %q; it has to be true or false", text)
-		}
-		return v, nil
-	})
-}
-
-// address returns where to listen.
-func (r *configReader) address(name string) string {
-	address := r.text(name)
-	if _, port, err := net.SplitHostPort(address); err != nil {
-		r.bad(name, "has to be HOST:PORT: %w", err)
-	} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
-		r.bad(name, "has the port %q; it has to be a number up to 65535", port)
-	}
-	return address
 }
 
 // engineWords translates the names of the fields of engine.Config.
@@ -500,31 +404,27 @@ func (r *configReader) readServer() {
 	}
 }
 
-// secret is a value that is never shown.
-type secret string
-
-// String hides it.
-func (secret) String() string { return "(hidden)" }
-
 // maxAPIKey bounds a file with an API key, so that a wrong one is noticed.
 const maxAPIKey = 4096
 
 // leastAPIKey is the shortest API key that the API takes, in characters.
 const leastAPIKey = 20
 
-func (r *configReader) readAPIKey(variable string) string {
-	file := r.path("api.key_file")
-	switch {
-	case variable != "":
-		r.settings["api.key"] = setting{secret(variable), apiKeyVariable, ""}
-		if err := checkAPIKey(variable); err != nil {
-			r.problems.add(apiKeyVariable, "%w", err)
+func (r *configReader) readAPIKey() string {
+	switch name := "api.key"; {
+	case r.has(name):
+		key := r.secret(name)
+		if err := checkAPIKey(key); err != nil {
+			r.bad(name, "%w", err)
 		}
-		return variable
-	case file == "":
+		return key
+	case !r.has("api.key_file"):
 		return ""
 	}
-	r.read = append(r.read, file)
+	file := r.file("api.key_file")
+	if file == "" {
+		return ""
+	}
 	key, err := readAPIKeyFile(file)
 	if err != nil {
 		r.bad("api.key_file", "%w", err)
@@ -533,14 +433,11 @@ func (r *configReader) readAPIKey(variable string) string {
 }
 
 func readAPIKeyFile(path string) (string, error) {
-	data, err := os.ReadFile(path)
+	data, err := namedfile.Read(path, maxAPIKey)
 	if err != nil {
 		return "", err
 	}
-	key := strings.TrimSpace(string(data))
-	if len(data) > maxAPIKey {
-		return "", fmt.Errorf("%s has more than %d bytes; is it the right file?", path, maxAPIKey)
-	}
+	key := strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff"))
 	return key, checkAPIKey(key)
 }
 

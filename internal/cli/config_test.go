@@ -86,8 +86,12 @@ func TestConfigExample(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "problems") || !strings.Contains(err.Error(), "engine.max_bytes: bounds the log") {
 		t.Fatalf("%v\n%s", err, full)
 	}
-	for name := range serverKeys {
-		if s, ok := c.settings[name]; !ok || s.origin == "default" {
+	for name, kind := range serverKeys {
+		if kind == kindSecret { // which belongs into a variable
+			if !strings.Contains(exampleConfig, keyVariable(name)) {
+				t.Errorf("the example says nothing about %s", keyVariable(name))
+			}
+		} else if s, ok := c.settings[name]; !ok || s.origin == "default" {
 			t.Errorf("the example says nothing about %s", name)
 		} else if d, ok := defaults[name]; ok && fmt.Sprint(s.value) != d {
 			t.Errorf("the example says that %s is %v by default, but it is %s", name, s.value, d)
@@ -95,7 +99,7 @@ func TestConfigExample(t *testing.T) {
 	}
 	for name := range appKeys {
 		key := name[strings.LastIndexByte(name, '.')+1:]
-		if !strings.Contains(full, " "+key+":") {
+		if !strings.Contains(full, " "+key+":") && !strings.Contains(exampleConfig, "("+key+")") && !(strings.HasSuffix(key, "_pem") || key == "password") {
 			t.Errorf("the example says nothing about %s of an app", key)
 		}
 	}
@@ -113,27 +117,41 @@ func TestConfigProblems(t *testing.T) {
 			[]string{`listn: unknown key; did you mean "listen"?`, `engine.windwo: unknown key; did you mean "window"?`,
 				`engine.replicas: unknown key; did you mean nats.replicas?`, `urls: unknown key; did you mean nats.urls?`, `apps.shop.topic: unknown key; did you mean "bundle_id"?`},
 		},
-		"not YAML":            {"listen: [", nil, []string{"aviso.yaml cannot be read: yaml: "}},
-		"twice":               {"listen: a\nlisten: b", nil, []string{`"listen" already defined`}},
-		"no unit":             {"engine:\n  lease: 30" + shop, nil, []string{"engine.lease: is 30 without a unit; write 30s, 30m or 30h"}},
-		"a number for a text": {strings.ReplaceAll(shop, "A1B2C3D4E5", "1234567890"), nil, []string{"apps.shop.team: is 1234567890, which YAML does not take for a text; put it in quotes"}},
-		"too small":           {"memory_limit: 1MB\nengine:\n  window: 5\n  verdict_bytes: 1kB" + shop, nil, []string{"memory_limit: is 976.6 KiB; below 32 MiB", "engine.window: is 5; it has to hold", "engine.verdict_bytes: is 1000; it has to be 16 MiB"}},
-		"sections":            {"api: yes\nlisten: {}\nengine:\n" + shop, nil, []string{"api: has to be a section with the keys key_file", "listen: has to be a single value"}},
-		"nothing":             {"", nil, []string{"apps: there is no app to send for"}},
-		"an empty value":      {"listen:\n" + shop, nil, []string{"listen: has no value"}},
-		"ids":                 {"apps:\n  Shop: {key: x}\n  a.b: {key: x}", nil, []string{`apps: "Shop" cannot be the id`, `apps: "a.b" cannot be the id`}},
-		"no team":             {strings.ReplaceAll(shop, "team:", "rate: 5 #"), nil, []string{"apps.shop.team: is missing"}},
-		"no key":              {"apps:\n  shop: {team: A1B2C3D4E5}", nil, []string{"apps.shop.team: belongs to a credential"}},
-		"neither":             {"apps:\n  shop: {bundle_id: com.example.app}", nil, []string{"apps.shop: has no credential"}},
-		"both":                {shop + "    certificate: x", nil, []string{"apps.shop.certificate: and key exclude each other"}},
-		"environment":         {shop + "    environment: staging", nil, []string{`apps.shop.environment: is "staging"; it has to be production`}},
-		"other environment":   {"apps:\n  shop:\n    environment: production\n    sandbox: {key: AuthKey_ABC123DEFG.p8, team: A1B2C3D4E5}", nil, []string{"apps.shop.environment: is production, for which the app has no credential"}},
-		"bundle":              {strings.ReplaceAll(shop, "com.example.app", "<bundle>"), nil, []string{"apps.shop: bundle_id:"}},
-		"endpoint":            {shop + "    endpoint: http://x", nil, []string{"apps.shop: endpoint: has scheme http"}},
-		"password":            {shop + "    password_file: x", nil, []string{"apps.shop.password_file: belongs to certificate"}},
-		"rate":                {shop + "    rate: -1", nil, []string{`apps.shop.rate: is "-1"; it has to be a number from 0`}},
-		"replicas":            {"nats: {replicas: 3}" + shop, nil, []string{"nats.replicas: belongs to nats.urls"}},
-		"short key":           {"api: {key_file: short}" + shop, nil, []string{"api.key_file: holds an API key of 5 characters"}},
+		"not YAML":               {"listen: [", nil, []string{"aviso.yaml cannot be read: yaml: "}},
+		"twice":                  {"listen: a\nlisten: b", nil, []string{`"listen" already defined`}},
+		"no unit":                {"engine:\n  lease: 30" + shop, nil, []string{"engine.lease: is 30 without a unit; write 30s, 30m or 30h"}},
+		"a number for a text":    {strings.ReplaceAll(shop, "A1B2C3D4E5", "1234567890"), nil, []string{"apps.shop.team: is 1234567890, which YAML does not take for a text; put it in quotes"}},
+		"too small":              {"memory_limit: 1MB\nengine:\n  window: 5\n  verdict_bytes: 1kB" + shop, nil, []string{"memory_limit: is 976.6 KiB; below 32 MiB", "engine.window: is 5; it has to hold", "engine.verdict_bytes: is 1000; it has to be 16 MiB"}},
+		"sections":               {"api: yes\nlisten: {}\nengine:\n" + shop, nil, []string{"api: has to be a section with the keys key, key_file", "listen: has to be a single value"}},
+		"nothing":                {"", nil, []string{"apps: there is no app to send for"}},
+		"an empty value":         {"listen:\n" + shop, nil, []string{"listen: has no value"}},
+		"ids":                    {"apps:\n  Shop: {key: x}\n  a.b: {key: x}", nil, []string{`apps: "Shop" cannot be the id`, `apps: "a.b" cannot be the id`, "apps.Shop.key: open", "apps.Shop.team: is missing"}},
+		"no team":                {strings.ReplaceAll(shop, "team:", "rate: 5 #"), nil, []string{"apps.shop.team: is missing"}},
+		"no key":                 {"apps:\n  shop: {team: A1B2C3D4E5}", nil, []string{"apps.shop.team: belongs to a credential"}},
+		"neither":                {"apps:\n  shop: {bundle_id: com.example.app}", nil, []string{"apps.shop: has no credential"}},
+		"both":                   {shop + "    certificate: x", nil, []string{"apps.shop.certificate: and key exclude each other"}},
+		"environment":            {shop + "    environment: staging", nil, []string{`apps.shop.environment: is "staging"; it has to be production`}},
+		"other environment":      {"apps:\n  shop:\n    environment: production\n    sandbox: {key: AuthKey_ABC123DEFG.p8, team: A1B2C3D4E5}", nil, []string{"apps.shop.environment: is production, for which the app has no credential"}},
+		"bundle":                 {strings.ReplaceAll(shop, "com.example.app", "<bundle>"), nil, []string{"apps.shop: bundle_id:"}},
+		"endpoint":               {shop + "    endpoint: http://x", nil, []string{"apps.shop: endpoint: has scheme http"}},
+		"password":               {shop + "    password_file: x", nil, []string{"apps.shop.password_file: belongs to certificate"}},
+		"rate":                   {shop + "    rate: -1", nil, []string{`apps.shop.rate: is "-1"; it has to be a number from 0`}},
+		"replicas":               {"nats: {replicas: 3}" + shop, nil, []string{"nats.replicas: belongs to nats.urls"}},
+		"short key":              {"api: {key_file: short}" + shop, nil, []string{"api.key_file: holds an API key of 5 characters"}},
+		"a topic for a bundle":   {strings.ReplaceAll(shop, "com.example.app", "com.example.app.voip"), nil, []string{"apps.shop.bundle_id: ends in .voip, which is added for its push type; give com.example.app"}},
+		"an app ID for a bundle": {strings.ReplaceAll(shop, "com.example.app", "A1B2C3D4E5.com.example.app"), nil, []string{"apps.shop.bundle_id: begins with the id of the team"}},
+		"everything at once": {
+			"listen: 0.0.0.0:1\nengine: {lease: 30}\n" + strings.ReplaceAll(shop, "A1B2C3D4E5", "A1B2") + "    environment: prod\n    rate: fast\n  news: {certificate: nothing.pem, team: x}\n", nil,
+			[]string{"engine.lease: is 30", "apps.shop.environment: is \"prod\"", "apps.shop.team: ", "apps.shop.rate: ", "apps.news.certificate: open", "apps.news.team: belongs to key"},
+		},
+		"two documents":            {shop + "---\napps: {b: {bundle_id: com.example.b}}\n", nil, []string{"more than one YAML document"}},
+		"an empty document before": {"---\n---" + shop, nil, []string{"more than one YAML document"}},
+		"something after the end":  {shop + "...\nnonsense: 1\n", nil, []string{"more than one YAML document"}},
+		"no file and text":         {shop + "    key_pem: x", nil, []string{"apps.shop.key_pem: and apps.shop.key exclude each other"}},
+		"text without its id":      {strings.ReplaceAll(shop, "key: AuthKey_ABC123DEFG.p8", "key_pem: x"), nil, []string{"apps.shop.key_id: is missing"}},
+		"proxy":                    {shop + "    proxy: ftp://me:secret@proxy.example:1", nil, []string{`apps.shop.proxy: has the scheme "ftp"`}},
+		"no proxy":                 {shop + "    proxy: proxy.example", nil, []string{"apps.shop.proxy: has to be a URL"}},
+		"an empty ca":              {shop + "    ca: empty", nil, []string{"apps.shop.ca: "}},
 		"variables": {
 			shop, []string{"AVISO_LISTEN=x", "AVISO_ENGINE_LESE=1s", "AVISO_LISTN=x", "AVISO_APPS_SHOP_TOPIC=x", "AVISO_APPS_SHOP_RATE=many", "AVISO_API_KEY=short", "AVISO_SERVER=http://x", "AVISO_PORT=tcp://x", "AVISO_PORT_2199_TCP_ADDR=x", "AVISO_PUSH_SERVICE_HOST=x"},
 			[]string{"AVISO_LISTEN: has to be HOST:PORT", `AVISO_ENGINE_LESE: unknown environment variable; did you mean "AVISO_ENGINE_LEASE"?`, `AVISO_LISTN: unknown environment variable; did you mean "AVISO_LISTEN"?`,
@@ -141,7 +159,7 @@ func TestConfigProblems(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := configDir(t, map[string]string{"aviso.yaml": test.file, "short": "12345"})
+			dir := configDir(t, map[string]string{"aviso.yaml": test.file, "short": "12345", "empty": ""})
 			_, _, err := loadConfig(configSource{file: filepath.Join(dir, "aviso.yaml"), environ: test.environ})
 			if err == nil {
 				t.Fatal("taken")

@@ -1,16 +1,15 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"aviso.example/apns"
 	"aviso.example/auth"
 	"aviso.example/engine"
+	"aviso.example/internal/message"
 )
 
 // readApps reads the apps and their credentials.
@@ -35,6 +34,13 @@ func (r *configReader) readApp(id string) {
 	a := appReader{r, id, "apps." + id + "."}
 	before := len(r.problems.list)
 	app := engine.App{ID: id, BundleID: a.text(a.prefix + "bundle_id"), Rate: a.number(a.prefix + "rate")}
+	environment := a.prefix + "environment"
+	switch word := a.text(environment); word {
+	case "", "production", "sandbox":
+	default:
+		a.bad(environment, "is %q; it has to be production (TestFlight and the App Store) or sandbox (builds run from Xcode)", word)
+	}
+	a.checkBundleID(app.BundleID)
 	app.Production = a.credential(apns.Production)
 	app.Sandbox = a.credential(apns.Sandbox)
 	if len(r.problems.list) > before {
@@ -44,27 +50,16 @@ func (r *configReader) readApp(id string) {
 		r.problems.add("apps."+id, "has no credential: give key (a .p8 file) and team, or certificate, for both environments or below production or sandbox")
 		return
 	}
-	if app.BundleID == "" { // a certificate knows
-		for _, c := range []*engine.Credential{app.Sandbox, app.Production} {
-			if c != nil && c.Certificate != nil {
-				app.BundleID = cmp.Or(c.Certificate.Info.DefaultTopic(), app.BundleID)
-			}
-		}
-	}
-	switch name := a.prefix + "environment"; a.text(name) {
-	case "production":
-		app.Default = apns.Production
-	case "sandbox":
+	if a.text(environment) == "sandbox" || a.text(environment) == "" && app.Production == nil {
 		app.Default = apns.Sandbox
-	case "":
-		if app.Production == nil {
-			app.Default = apns.Sandbox
-		}
-	default:
-		a.bad(name, "is %q; it has to be production (TestFlight and the App Store) or sandbox (builds run from Xcode)", a.text(name))
 	}
 	if app.Default == apns.Production && app.Production == nil || app.Default == apns.Sandbox && app.Sandbox == nil {
-		a.bad(a.prefix+"environment", "is %s, for which the app has no credential", app.Default)
+		a.bad(environment, "is %s, for which the app has no credential", app.Default)
+	}
+	for _, c := range []*engine.Credential{app.Production, app.Sandbox} {
+		if app.BundleID == "" && c != nil && c.Certificate != nil {
+			app.BundleID = c.Certificate.Info.DefaultTopic()
+		}
 	}
 	for _, environment := range []apns.Environment{apns.Production, apns.Sandbox} {
 		a.tryOut(&app, environment)
@@ -72,6 +67,18 @@ func (r *configReader) readApp(id string) {
 	a.readProviders(&app)
 	if len(r.problems.list) == before {
 		r.engine.Apps = append(r.engine.Apps, app)
+	}
+}
+
+// checkBundleID refuses what is a topic or an app ID and would never fit.
+func (a *appReader) checkBundleID(id string) {
+	name := a.prefix + "bundle_id"
+	if suffix := message.TopicSuffix(id); suffix != "" {
+		a.bad(name, "ends in %s, which is added for its push type; give %s", suffix, strings.TrimSuffix(id, suffix))
+	}
+	team, rest, _ := strings.Cut(id, ".")
+	if own := a.text(a.prefix + "team"); team != "" && team == own {
+		a.bad(name, "begins with the id of the team, which is a part of the app's ID and not of its bundle identifier; give %s", rest)
 	}
 }
 
@@ -84,70 +91,115 @@ func (a *appReader) name(e apns.Environment, key string) string {
 	return a.prefix + key
 }
 
+// material are the keys that say who sends.
+var material = []string{"key", "key_pem", "certificate", "certificate_pem"}
+
+// accessories are the other keys of a credential.
+var accessories = []string{"key_id", "team", "password", "password_file", "endpoint", "proxy", "ca", "ca_pem", "alternative_port", "max_connections"}
+
+// section returns the prefix of the keys that hold for an environment: of what stands
+// below it if any of some keys does, or else the app's.
+func (a *appReader) section(e apns.Environment, keys ...string) string {
+	for _, key := range keys {
+		if nested := a.prefix + e.String() + "."; a.has(nested + key) {
+			return nested
+		}
+	}
+	return a.prefix
+}
+
 // credential reads the credential for one environment, nil if there is none.
 func (a *appReader) credential(e apns.Environment) *engine.Credential {
 	name := func(key string) string { return a.name(e, key) }
-	key, certificate := name("key"), name("certificate")
-	nested := func(name string) bool { return strings.HasPrefix(name, a.prefix+e.String()+".") }
-	switch hasKey, hasCertificate := a.has(key), a.has(certificate); {
-	case !hasKey && !hasCertificate:
-		for _, other := range []string{"key_id", "team", "password_file", "endpoint", "ca", "alternative_port", "max_connections"} {
-			if n := name(other); a.has(n) && (nested(n) || !a.anyCredential()) {
+	section := a.section(e, material...)
+	which := a.oneOf(section, "key", "key_pem")
+	certificate := a.oneOf(section, "certificate", "certificate_pem")
+	switch {
+	case which == "" && certificate == "":
+		for _, other := range accessories {
+			nested := strings.HasPrefix(name(other), a.prefix+e.String()+".")
+			if n := name(other); a.has(n) && (nested || !a.anyCredential()) {
 				a.bad(n, "belongs to a credential, and there is none: give key or certificate")
 				break
 			}
 		}
 		return nil
-	case hasKey && hasCertificate && nested(key) == nested(certificate):
+	case which != "" && certificate != "":
 		a.bad(certificate, "and key exclude each other: APNs ties a connection to one identity")
 		return nil
-	case hasKey && hasCertificate && nested(certificate):
-		key = "" // what stands below the environment wins
-	case hasKey && hasCertificate:
-		certificate = ""
-	case hasKey:
-		certificate = ""
-	default:
-		key = ""
 	}
 	c := &engine.Credential{
 		Endpoint: a.text(name("endpoint")), AlternativePort: a.flag(name("alternative_port")), MaxConnections: a.count(name("max_connections")),
+		ExtraRoots: a.roots(a.section(e, "ca", "ca_pem")), Proxy: a.proxy(name("proxy")),
 	}
-	if file := a.path(name("ca")); file != "" {
-		a.read = append(a.read, file)
-		var err error
-		if c.ExtraRoots, err = os.ReadFile(file); err != nil {
-			a.bad(name("ca"), "%w", err)
-		}
-	}
-	if key != "" {
-		return a.withKey(c, e, key)
+	if which != "" {
+		return a.withKey(c, e, which)
 	}
 	return a.withCertificate(c, e, certificate)
+}
+
+// roots reads the certificates to trust besides the usual ones.
+func (a *appReader) roots(section string) (roots []byte) {
+	var err error
+	name := a.oneOf(section, "ca", "ca_pem")
+	switch {
+	case name == "":
+	case strings.HasSuffix(name, "_pem"):
+		roots, err = rootsIn([]byte(strings.ReplaceAll(a.text(name), `\n`, "\n")))
+	default:
+		if path := a.file(name); path != "" {
+			roots, err = readRoots(path)
+		}
+	}
+	if err != nil {
+		a.bad(name, "%w", err)
+	}
+	return roots
+}
+
+// proxy reads the way out: a URL, or env for what the environment says.
+func (a *appReader) proxy(name string) string {
+	text := a.text(name)
+	if text == "" || text == proxyFromEnvironment {
+		return text
+	}
+	if err := checkProxy(text); err != nil {
+		a.bad(name, "%w", err)
+		return ""
+	}
+	return text
 }
 
 // anyCredential says that the app has one in some environment.
 func (a *appReader) anyCredential() bool {
 	for _, e := range []apns.Environment{apns.Production, apns.Sandbox} {
-		if a.has(a.name(e, "key")) || a.has(a.name(e, "certificate")) {
-			return true
+		for _, key := range material {
+			if a.has(a.name(e, key)) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
 func (a *appReader) withKey(c *engine.Credential, e apns.Environment, key string) *engine.Credential {
-	path, team := a.path(key), a.name(e, "team")
-	if path == "" {
-		return nil
-	}
+	inline, team := strings.HasSuffix(key, "_pem"), a.name(e, "team")
 	keyID := a.name(e, "key_id")
 	if strings.Count(keyID, ".") < strings.Count(key, ".") {
 		keyID = "" // the app's key id is not that of another key
 	}
-	a.read = append(a.read, path)
 	var err error
-	if c.Key, err = auth.LoadSigningKey(path, a.text(keyID)); err != nil {
+	switch id := a.text(keyID); {
+	case inline && id == "":
+		a.bad(a.section(e, material...)+"key_id", "is missing: the id of the key, 10 characters, which stands beside it in the developer portal; a file of Apple's has it in its name, and key_pem has no name")
+	case inline:
+		c.Key, err = auth.ParseSigningKey([]byte(a.secret(key)), id)
+	default:
+		if path := a.file(key); path != "" {
+			c.Key, err = auth.LoadSigningKey(path, id)
+		}
+	}
+	if err != nil {
 		hint := ""
 		if e, ok := errors.AsType[*auth.InputError](err); ok && e.Field == "key id" {
 			hint = " (key_id)"
@@ -159,34 +211,26 @@ func (a *appReader) withKey(c *engine.Credential, e apns.Environment, key string
 	} else if err := auth.ValidateTeamID(c.TeamID); err != nil && c.TeamID != "" {
 		a.bad(team, "%s", inputProblem(err))
 	}
-	if name := a.name(e, "password_file"); a.has(name) {
-		a.bad(name, "belongs to certificate; a .p8 file has no password")
+	for _, other := range []string{"password", "password_file"} {
+		if name := a.name(e, other); a.has(name) {
+			a.bad(name, "belongs to certificate; a .p8 file has no password")
+		}
 	}
 	return c
 }
 
 func (a *appReader) withCertificate(c *engine.Credential, e apns.Environment, certificate string) *engine.Credential {
-	path, password := a.path(certificate), ""
-	if path == "" {
-		return nil
-	}
-	a.read = append(a.read, path)
 	before := len(a.problems.list)
-	if password = a.password(a.name(e, "password_file")); len(a.problems.list) > before {
-		return nil
-	}
+	password := a.password(a.section(e, "password", "password_file"))
 	for _, other := range []string{"key_id", "team"} {
 		if name := a.name(e, other); a.has(name) && strings.Count(name, ".") == strings.Count(certificate, ".") {
 			a.bad(name, "belongs to key; a certificate says by itself which team it is of")
 		}
 	}
-	var err error
-	if c.Certificate, err = auth.LoadCertificate(path, password); err != nil {
-		hint := ""
-		if errors.Is(err, auth.ErrPasswordRequired) {
-			hint = "; put it into a file and name that under password_file"
-		}
-		a.bad(certificate, "%w%s", trimmed{err}, hint)
+	if len(a.problems.list) > before {
+		return nil
+	}
+	if c.Certificate = a.certificate(certificate, password); c.Certificate == nil {
 		return nil
 	}
 	// One that stands for both environments is for those it is marked for.
@@ -228,7 +272,7 @@ func (a *appReader) tryOut(app *engine.App, e apns.Environment) {
 // clientConfig is how to send for an app in an environment.
 func clientConfig(app *engine.App, c *engine.Credential, e apns.Environment) apns.Config {
 	return apns.Config{
-		Key: c.Key, TeamID: c.TeamID, Certificate: c.Certificate, BundleID: app.BundleID, Environment: e, Endpoint: c.Endpoint,
+		Proxy: c.ProxyFunc(), Key: c.Key, TeamID: c.TeamID, Certificate: c.Certificate, BundleID: app.BundleID, Environment: e, Endpoint: c.Endpoint,
 		ExtraRoots: c.ExtraRoots, AlternativePort: c.AlternativePort, MaxConnections: c.MaxConnections,
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"maps"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"aviso.example/internal/namedfile"
 )
 
 //go:embed exampleconfig.yaml
@@ -31,18 +34,19 @@ AVISO_APPS_SHOP_KEY. The environment wins over the file, and flags over both.`,
 
 func (a *app) configCheckCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "check FILE",
+		Use:   "check [FILE]",
 		Short: "Say everything that is wrong with a configuration",
 		Long: `Read a configuration and all files it names as aviso serve would, and say
 everything that is wrong with it. Nothing is started, written or connected to.
-The exit code is 2 if anything is wrong.`,
-		Example: `  aviso config check aviso.yaml`,
-		Args:    oneArgument("file"),
+Without a file it is the one that aviso serve would find, or the environment
+alone. The exit code is 2 if anything is wrong.`,
+		Example: `  aviso config check aviso.yaml
+  AVISO_APPS_SHOP_KEY=AuthKey_ABC123DEFG.p8 AVISO_APPS_SHOP_TEAM=A1B2C3D4E5 aviso config check`,
+		Args: atMostOneFile,
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := a.loadConfig(configSource{file: args[0]})
-			if err == nil {
-				err = c.checkExposure()
-			}
+			source := a.configOf(args)
+			source.strict = true
+			c, err := a.loadConfig(source)
 			if err != nil {
 				return err
 			}
@@ -56,7 +60,7 @@ The exit code is 2 if anything is wrong.`,
 					Apps []string `json:"apps"`
 				}{true, ids})
 			}
-			a.printf("%s is in order: %s (%s), the API on %s, data in %s\n", args[0], plural(int64(len(ids)), "app"), strings.Join(ids, ", "), c.listen, c.engine.Store.Dir)
+			a.printf("%s is in order: %s (%s), the API on %s, data in %s\n", cmp.Or(source.file, "the environment alone"), plural(int64(len(ids)), "app"), strings.Join(ids, ", "), c.listen, c.engine.Store.Dir)
 			return nil
 		},
 	}
@@ -64,16 +68,17 @@ The exit code is 2 if anything is wrong.`,
 
 func (a *app) configShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show FILE",
+		Use:   "show [FILE]",
 		Short: "Show what holds, and where each value comes from",
 		Long: `Show the value of every key that holds, and whether it comes from the file, the
 environment or is the default. Passwords and API keys are hidden. What is wrong
-is said as well, on standard error.`,
+is said as well, on standard error. Without a file it is the one that aviso serve
+would find, or the environment alone.`,
 		Example: `  aviso config show aviso.yaml
   AVISO_LISTEN=127.0.0.1:8080 aviso config show aviso.yaml --json`,
-		Args: oneArgument("file"),
+		Args: atMostOneFile,
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := a.loadConfig(configSource{file: args[0]})
+			c, err := a.loadConfig(a.configOf(args))
 			if c == nil {
 				return err
 			}
@@ -83,6 +88,20 @@ is said as well, on standard error.`,
 			return err
 		},
 	}
+}
+
+// atMostOneFile is for commands about a configuration.
+func atMostOneFile(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage("%s takes one file at most, and there are %d", cmd.CommandPath(), len(args))
+	}
+	return nil
+}
+
+// configOf is the configuration that is named, or the one that a server would find.
+func (a *app) configOf(args []string) configSource {
+	file, optional := a.configFile(strings.Join(args, ""))
+	return configSource{file: file, optional: optional}
 }
 
 func (a *app) configInitCommand() *cobra.Command {
@@ -111,6 +130,9 @@ func (a *app) loadConfig(source configSource) (*serverConfig, error) {
 	return c, err
 }
 
+// hidden stands for what is never shown.
+const hidden = "(hidden)"
+
 // passwords finds users and passwords in URLs.
 var passwords = regexp.MustCompile(`(^|[/,\s])[^/,@\s]+@`)
 
@@ -126,16 +148,17 @@ func (a *app) showConfig(c *serverConfig) error {
 		s := c.settings[name]
 		value := s.value
 		switch kind, _ := keyKind(name); {
-		case name == "nats.urls":
-			value = passwords.ReplaceAllString(fmt.Sprint(value), "${1}(hidden)@")
+		case kind == kindSecret:
+			value = hidden
+		case kind == kindURL:
+			value = passwords.ReplaceAllString(fmt.Sprint(value), "${1}"+hidden+"@")
 		case kind == kindPath:
 			if path, ok := value.(string); ok && !filepath.IsAbs(path) {
 				value = filepath.Join(s.dir, path)
 			}
-		default:
-			if hidden, ok := value.(secret); ok {
-				value = hidden.String()
-			}
+		}
+		if namedfile.Secret(fmt.Sprint(value)) != "" {
+			value = hidden // it is not where it belongs
 		}
 		list = append(list, shown{name, value, s.origin})
 		width = max(width, len(name))

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"aviso.example/apns"
 	"aviso.example/auth"
 	"aviso.example/engine"
+	"aviso.example/internal/namedfile"
 	"aviso.example/legacy/gateway"
 )
 
@@ -68,35 +68,66 @@ func (r *configReader) readGateway() {
 		g.FeedbackFile = filepath.Join(data, feedbackFile)
 	}
 	switch name := "gateway.certificate"; {
-	case r.has(name):
-		path := r.path(name)
-		r.read = append(r.read, path)
-		var err error
-		if g.Certificate, err = auth.LoadCertificate(path, r.password("gateway.password_file")); err != nil {
-			r.bad(name, "%w", trimmed{err})
+	case r.has(name), r.has(name + "_pem"):
+		g.Certificate = r.certificate(r.oneOf("gateway.", "certificate", "certificate_pem"), r.password("gateway."))
+	default:
+		for _, name := range []string{"gateway.password", "gateway.password_file"} {
+			if r.has(name) {
+				r.bad(name, "belongs to gateway.certificate, which is missing")
+			}
 		}
-	case r.has("gateway.password_file"):
-		r.bad("gateway.password_file", "belongs to gateway.certificate, which is missing")
 	}
 }
 
-// password reads a password from the file that a key names.
-func (r *configReader) password(name string) string {
-	if !r.has(name) {
+// oneOf returns which of some keys of a section is set, and complains about more than
+// one.
+func (r *configReader) oneOf(section string, keys ...string) (name string) {
+	for _, key := range keys {
+		switch {
+		case !r.has(section + key):
+		case name == "":
+			name = section + key
+		default:
+			r.bad(section+key, "and %s exclude each other; give one of them", r.where(name))
+		}
+	}
+	return name
+}
+
+// password reads the password of a section: the text itself, or the file that holds it.
+func (r *configReader) password(section string) string {
+	name := r.oneOf(section, "password", "password_file")
+	if name == "" || strings.HasSuffix(name, "password") {
+		return r.secret(name)
+	}
+	file := r.file(name)
+	if file == "" {
 		return ""
 	}
-	file := r.path(name)
-	r.read = append(r.read, file)
-	data, err := os.ReadFile(file)
-	switch {
-	case err != nil:
-		r.bad(name, "%w", err)
-	case len(data) > maxPassword:
-		r.bad(name, "has more than %d bytes; is it the right file?", maxPassword)
-	default:
-		return strings.TrimRight(string(data), "\r\n")
+	password, err := readPassword(file)
+	if err != nil {
+		r.bad(name, "%w%s", err, r.inPlaceOf(name))
 	}
-	return ""
+	return password
+}
+
+// certificate reads a certificate with its key, from a file or from the text itself.
+func (r *configReader) certificate(name, password string) (c *auth.Certificate) {
+	var err error
+	if strings.HasSuffix(name, "_pem") {
+		c, err = auth.ParseCertificate([]byte(r.secret(name)), password)
+	} else if path := r.file(name); path != "" {
+		c, err = auth.LoadCertificate(path, password)
+	}
+	if err == nil {
+		return c
+	}
+	hint := ""
+	if errors.Is(err, auth.ErrPasswordRequired) {
+		hint = "; give it under password, or put it into a file and name that under password_file"
+	}
+	r.bad(name, "%w%s", trimmed{err}, hint)
+	return nil
 }
 
 // readProviders reads which old programs may send for an app: their certificates,
@@ -160,7 +191,7 @@ func (a *appReader) addProvider(app *engine.App, key string, environment apns.En
 
 // checkProviders says what is wrong with all providers together.
 func (r *configReader) checkProviders() {
-	if len(r.problems.list) > 0 {
+	if len(r.serverConfig.gateway.Providers) == 0 {
 		return
 	}
 	if err := gateway.CheckProviders(r.serverConfig.gateway.Providers); err != nil {
@@ -173,12 +204,9 @@ func (r *configReader) checkProviders() {
 // readClientCertificate reads the certificate of an old program, whose key it
 // keeps for itself.
 func readClientCertificate(path string) (*x509.Certificate, *auth.CertificateInfo, error) {
-	data, err := os.ReadFile(path)
+	data, err := namedfile.Read(path, maxConfigFile)
 	if err != nil {
 		return nil, nil, err
-	}
-	if len(data) > maxConfigFile {
-		return nil, nil, fmt.Errorf("%s has more than %d bytes; is it the right file?", filepath.Base(path), maxConfigFile)
 	}
 	whole, err := auth.ParseCertificate(data, "")
 	if err == nil {

@@ -22,18 +22,21 @@ const (
 	kindBytes
 	kindNumber
 	kindFlag
+	kindSecret // text that is never shown
+	kindURL    // text that may hold a password
 )
 
 // serverKeys are the keys of the server itself.
 var serverKeys = map[string]valueKind{
 	"data": kindPath, "listen": kindText, "grace": kindDuration, "memory_limit": kindBytes,
-	"api.key_file": kindPath,
-	"nats.urls":    kindText, "nats.credentials_file": kindPath, "nats.replicas": kindNumber,
+	"api.key": kindSecret, "api.key_file": kindPath,
+	"nats.urls": kindURL, "nats.credentials_file": kindPath, "nats.replicas": kindNumber,
 	"engine.window": kindNumber, "engine.lease": kindDuration,
 	"engine.lifetime": kindDuration, "engine.immediate_lifetime": kindDuration, "engine.linger": kindDuration,
 	"engine.verdict_age": kindDuration, "engine.verdict_bytes": kindBytes,
 	"engine.suppression_age": kindDuration, "engine.max_bytes": kindBytes,
-	"gateway.listen": kindText, "gateway.feedback": kindText, "gateway.certificate": kindPath, "gateway.password_file": kindPath,
+	"gateway.listen": kindText, "gateway.feedback": kindText, "gateway.certificate": kindPath, "gateway.certificate_pem": kindSecret,
+	"gateway.password": kindSecret, "gateway.password_file": kindPath,
 	"gateway.tls_min_version": kindNumber, "gateway.window": kindNumber, "gateway.max_connections": kindNumber,
 	"gateway.hold": kindDuration, "gateway.on_unknown": kindText,
 }
@@ -52,8 +55,9 @@ var appKeys = func() map[string]valueKind {
 }()
 
 var credentialKeys = map[string]valueKind{
-	"key": kindPath, "key_id": kindText, "team": kindText, "certificate": kindPath, "password_file": kindPath,
-	"endpoint": kindText, "ca": kindPath, "alternative_port": kindFlag, "max_connections": kindNumber,
+	"key": kindPath, "key_pem": kindSecret, "key_id": kindText, "team": kindText,
+	"certificate": kindPath, "certificate_pem": kindSecret, "password": kindSecret, "password_file": kindPath,
+	"endpoint": kindText, "proxy": kindURL, "ca": kindPath, "ca_pem": kindText, "alternative_port": kindFlag, "max_connections": kindNumber,
 }
 
 // keyKind returns what a key takes, and whether there is such a key.
@@ -96,7 +100,8 @@ func keysBelow(section string) []string {
 // strangeNames are what others call our keys.
 var strangeNames = map[string]string{
 	"topic": "bundle_id", "bundle": "bundle_id", "teamid": "team", "p8": "key", "keyfile": "key", "signingkey": "key",
-	"cert": "certificate", "p12": "certificate", "pem": "certificate", "certfile": "certificate", "password": "password_file",
+	"cert": "certificate", "p12": "certificate", "pem": "certificate", "certfile": "certificate", "passphrase": "password",
+	"keybase64": "key_pem", "keycontent": "key_pem", "privatekey": "key_pem", "httpsproxy": "proxy", "proxyurl": "proxy",
 	"port": "listen", "address": "listen", "dir": "data", "datadir": "data", "host": "endpoint", "cafile": "ca",
 	"ratelimit": "rate", "url": "urls", "servers": "urls", "memory": "memory_limit", "apikey": "key_file",
 }
@@ -130,7 +135,7 @@ func keyVariable(name string) string {
 }
 
 // otherVariables begin like keys and are not.
-var otherVariables = []string{apiKeyVariable, passwordVariable, configVariable, serverVariable}
+var otherVariables = []string{passwordVariable, keyVariableOfCommands, certificateVariable, guessesVariable, configVariable, serverVariable}
 
 // serviceVariable matches what Kubernetes tells every process about a service
 // that is called aviso, or aviso and more.

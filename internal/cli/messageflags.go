@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	"aviso.example/apns"
 	"aviso.example/internal/message"
+	"aviso.example/internal/namedfile"
 )
 
 // messageFlags are the flags that describe a notification.
@@ -169,7 +169,7 @@ func (a *app) readPayload(path string) ([]byte, error) {
 func (a *app) readFile(path string, limit int64) ([]byte, error) {
 	in := a.stdin
 	if path != "-" {
-		f, err := os.Open(path)
+		f, err := namedfile.Open(path)
 		if err != nil {
 			return nil, err
 		}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 
 	"aviso.example/internal/api"
 	"aviso.example/internal/message"
+	"aviso.example/internal/namedfile"
 )
 
 // pushBatchFlags are the flags for many notifications.
@@ -73,7 +73,7 @@ func (f *pushBatchFlags) query() string {
 func (a *app) pushBatch(ctx context.Context, f *pushFlags, c *apiClient, flags map[string]any, wait time.Duration) error {
 	in, size := a.stdin, int64(-1)
 	if f.batch != "-" {
-		file, err := os.Open(f.batch)
+		file, err := namedfile.Open(f.batch)
 		if err != nil {
 			return usage("--batch: %w", err)
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"aviso.example/internal/namedfile"
 )
 
 // settle is how long files have to be at rest before they are read: editors and
@@ -89,17 +92,17 @@ func setOf(list []string) map[string]bool {
 	return set
 }
 
-// watch watches the directories of the files. Files themselves come and go, and
-// those of Kubernetes are links to what is replaced as a whole.
+// watch watches the directories of the files, and those of every link on the way to
+// them. Files themselves come and go, and those of Kubernetes are links to what is
+// replaced as a whole.
 func (r *reloader) watch() {
 	if r.watcher == nil {
 		return
 	}
 	wanted := map[string]bool{}
 	for _, f := range r.files {
-		wanted[filepath.Dir(f)] = true
-		if real, err := filepath.EvalSymlinks(f); err == nil {
-			wanted[filepath.Dir(real)] = true
+		for _, dir := range foldersOf(f) {
+			wanted[dir] = true
 		}
 	}
 	for dir := range r.watched {
@@ -116,6 +119,42 @@ func (r *reloader) watch() {
 		}
 	}
 	r.watched = wanted
+}
+
+// mostLinks bounds the links on the way to one file, as Linux does.
+const mostLinks = 40
+
+// foldersOf returns the folders in which a change can make a path lead to another file:
+// the one it names, the one that holds the file, and those of the links in between.
+func foldersOf(path string) (list []string) {
+	list = append(list, filepath.Dir(path))
+	done, rest := string(filepath.Separator), strings.TrimPrefix(path, string(filepath.Separator))
+	if volume := filepath.VolumeName(path); volume != "" {
+		done, rest = volume+done, strings.TrimPrefix(path, volume+done)
+	}
+	for links := 0; rest != "" && links < mostLinks; {
+		var part string
+		part, rest, _ = strings.Cut(rest, string(filepath.Separator))
+		next := filepath.Join(done, part)
+		target, err := os.Readlink(next)
+		if err != nil { // no link
+			done = next
+			continue
+		}
+		links++
+		list = append(list, done)
+		if filepath.IsAbs(target) {
+			target, done = strings.TrimPrefix(target, string(filepath.Separator)), string(filepath.Separator)
+		}
+		rest = filepath.Join(target, rest)
+		for up, ok := "", true; ok; rest = up {
+			if up, ok = strings.CutPrefix(rest, ".."+string(filepath.Separator)); !ok {
+				break
+			}
+			done = filepath.Dir(done)
+		}
+	}
+	return append(list, filepath.Dir(done))
 }
 
 // events and errors of the watcher; nil channels without one.
@@ -141,9 +180,12 @@ func digestOf(files []string) (sum [sha256.Size]byte) {
 	for _, name := range files {
 		one := sha256.New()
 		err := func() error {
-			f, err := os.Open(name)
+			if err := namedfile.Check(name); err != nil {
+				return err
+			}
+			f, err := namedfile.Open(name)
 			if err != nil {
-				return errors.New("not there")
+				return err
 			}
 			defer f.Close()
 			_, err = io.Copy(one, io.LimitReader(f, maxConfigFile+1))
@@ -154,9 +196,31 @@ func digestOf(files []string) (sum [sha256.Size]byte) {
 	return [sha256.Size]byte(all.Sum(nil))
 }
 
-// reload takes over what has changed, or keeps everything as it is and says why.
-func (r *reloader) reload(cause string) {
-	c, err := r.fresh()
+// reading is what came of reading the files once.
+type reading struct {
+	cause  string // "" if there was no reason to load
+	unrest bool   // the files are being changed
+	config *serverConfig
+	err    error
+}
+
+// read looks at the files, and loads them if they have changed or a cause is given.
+func (r *reloader) read(cause string) (result reading) {
+	if cause == "" {
+		changed, rest := r.look()
+		if !changed || !rest {
+			return reading{unrest: changed}
+		}
+		cause = "a file has changed"
+	}
+	result.cause = cause
+	result.config, result.err = r.fresh()
+	return result
+}
+
+// takeOver takes over what was loaded, or keeps everything as it is and says why.
+func (r *reloader) takeOver(from reading) {
+	cause, c, err := from.cause, from.config, from.err
 	if err == nil {
 		err = r.apply(c)
 	}
@@ -168,21 +232,47 @@ func (r *reloader) reload(cause string) {
 		r.log.Warn("these changes take effect at the next start", "keys", strings.Join(fixed, ", "))
 	}
 	r.log.Info("configuration loaded", "cause", cause, "apps", len(c.engine.Apps))
+	tellTopicChanges(r.log, r.current.engine.Apps, c.engine.Apps)
+	logExpiries(r.log, c.engine.Apps)
 	r.current = c
 }
 
-// attend reloads when it has to, until the server is to stop, or has ended and
-// says why.
+// silenceOfFiles is for how long files may keep the reloader waiting before it is said.
+const silenceOfFiles = 15 * time.Second
+
+// attend reloads when it has to, until the server is to stop, or has ended and says
+// why. Files are read beside it: one on a mount that hangs must not keep the server
+// from stopping.
 func (r *reloader) attend(ctx context.Context, hup <-chan os.Signal, ended <-chan error) error {
 	events, problems := r.events()
 	timer := time.NewTimer(settle) // something may have changed while the server started
 	defer timer.Stop()
-	pending := true
+	logExpiries(r.log, r.current.engine.Apps)
+	daily := time.NewTicker(24 * time.Hour)
+	defer daily.Stop()
+	results := make(chan reading, 1)
+	silent := time.NewTimer(0)
+	<-silent.C
+	defer silent.Stop()
+	pending, busy := true, false
+	asked := "" // a cause that came while it was busy
 	lookSoon := func() {
 		if !pending {
 			pending = true
 			timer.Reset(settle)
 		}
+	}
+	read := func(cause string) {
+		if busy {
+			asked = cmp.Or(cause, asked)
+			if cause == "" {
+				lookSoon()
+			}
+			return
+		}
+		busy = true
+		silent.Reset(silenceOfFiles)
+		go func() { results <- r.read(cause) }()
 	}
 	for {
 		select {
@@ -190,8 +280,10 @@ func (r *reloader) attend(ctx context.Context, hup <-chan os.Signal, ended <-cha
 			return nil
 		case err := <-ended:
 			return err
+		case <-daily.C:
+			logExpiries(r.log, r.current.engine.Apps)
 		case <-hup:
-			r.reload("SIGHUP")
+			read("SIGHUP")
 		case _, ok := <-events:
 			if !ok {
 				events = nil
@@ -205,11 +297,21 @@ func (r *reloader) attend(ctx context.Context, hup <-chan os.Signal, ended <-cha
 			r.log.Warn("files cannot be watched; after a change of keys or configuration send SIGHUP", "error", err)
 		case <-timer.C:
 			pending = false
-			switch changed, rest := r.look(); {
-			case changed && rest:
-				r.reload("a file has changed")
-			case changed:
+			read("")
+		case <-silent.C:
+			r.log.Error("a file that the configuration names cannot be read for long; is it on a mount that hangs? Changes are taken over when it answers")
+		case result := <-results:
+			busy = false
+			silent.Stop()
+			if result.unrest {
 				lookSoon()
+			}
+			if result.cause != "" {
+				r.takeOver(result)
+			}
+			if cause := asked; cause != "" {
+				asked = ""
+				read(cause)
 			}
 		}
 	}

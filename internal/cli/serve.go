@@ -64,11 +64,13 @@ var flagKeys = map[string]string{"data": "data", "listen": "listen", "nats": "na
 func (a *app) serverLogger() *slog.Logger {
 	level := slog.LevelInfo - slog.Level(4*a.verbose)
 	if a.json {
-		return slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+		a.log = slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	} else {
+		a.log = slog.New(tint.NewTextHandler(a.stderr, &tint.Options{
+			Level: level, TimeFormat: "2006-01-02 15:04:05.000", NoColor: !a.colourful(a.stderr),
+		}))
 	}
-	return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{
-		Level: level, TimeFormat: "2006-01-02 15:04:05.000", NoColor: !a.colourful(a.stderr),
-	}))
+	return a.log
 }
 
 // configSource says where the configuration of a server comes from: a file, the
@@ -104,7 +106,7 @@ func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
 		debug.SetMemoryLimit(c.memoryLimit)
 	}
 	log.Info("the log is being opened", "folder", c.engine.Store.Dir)
-	s, err := startServer(cmd.Context(), c.engine, serverOptions{name: "listen", listen: c.listen, key: func() (string, error) { return a.apiKeyOf(c) }, log: log})
+	s, err := startServer(cmd.Context(), c.engine, serverOptions{name: "listen", listen: c.listen, key: func() (string, error) { return apiKeyOf(c, log) }, log: log})
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return nil // asked to stop before it had begun
@@ -126,15 +128,15 @@ func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
 }
 
 // apiKeyOf returns the API key that was chosen, or the one of the data folder.
-func (a *app) apiKeyOf(c *serverConfig) (string, error) {
+func apiKeyOf(c *serverConfig, log *slog.Logger) (string, error) {
 	if c.apiKey != "" {
 		return c.apiKey, nil
 	}
 	key, path, made, err := ownAPIKey(c.engine.Store.Dir, api.GenerateKey)
 	if err == nil && made {
-		a.sayf("An API key was made; it is in %s.", path)
+		log.Info("an API key was made", "file", path)
 	} else if err == nil {
-		a.sayf("The API key is in %s.", path)
+		log.Info("the API key is in a file", "file", path)
 	}
 	return key, err
 }

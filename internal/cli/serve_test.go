@@ -136,7 +136,7 @@ func TestReload(t *testing.T) {
 	}
 	defer r.close()
 	s, err := startServer(t.Context(), r.current.engine, serverOptions{
-		listen: r.current.listen, key: func() (string, error) { return a.apiKeyOf(r.current) }, log: log,
+		listen: r.current.listen, key: func() (string, error) { return apiKeyOf(r.current, log) }, log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

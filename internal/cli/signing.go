@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"aviso.example/auth"
+	"aviso.example/internal/namedfile"
 )
 
 // signing says with what a package is signed.
@@ -27,16 +28,12 @@ func (s *signing) register(flags *pflag.FlagSet) {
 
 // load reads the certificate, its key, and all intermediates there are.
 func (s *signing) load(a *app) (*x509.Certificate, crypto.Signer, []*x509.Certificate, error) {
-	if s.cert == "" {
+	if s.cert == "" && a.getenv(certificateVariable) == "" {
 		return nil, nil, nil, usage("--cert is missing: packages are signed with a certificate from the developer portal and its private key")
 	}
-	password, err := a.password(s.passwordFile)
+	certificate, err := a.certificate(s.cert, s.passwordFile)
 	if err != nil {
 		return nil, nil, nil, err
-	}
-	certificate, err := auth.LoadCertificate(s.cert, password)
-	if err != nil {
-		return nil, nil, nil, usage("--cert: %w%s", trimmed{err}, passwordHint(err))
 	}
 	key, ok := certificate.TLS.PrivateKey.(crypto.Signer)
 	if !ok {
@@ -71,7 +68,37 @@ func (a *app) readCertificates(flag string, paths []string) (all []*x509.Certifi
 	return all, nil
 }
 
+// readRoots reads certificates to trust besides the usual ones, as one file of PEM.
+func readRoots(path string) ([]byte, error) {
+	data, err := namedfile.Read(path, maxRoots)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := rootsIn(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return roots, nil
+}
+
+// maxRoots is far more than all authorities of a system take, in bytes.
+const maxRoots = 4 << 20
+
+// rootsIn is readRoots for what is in the file.
+func rootsIn(data []byte) ([]byte, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	all, err := parseCertificates(data)
+	var text bytes.Buffer
+	for _, c := range all {
+		pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}) // which a buffer takes
+	}
+	return text.Bytes(), err
+}
+
 func parseCertificates(data []byte) (all []*x509.Certificate, err error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if !bytes.Contains(data, []byte("-----BEGIN")) {
 		c, err := x509.ParseCertificate(data)
 		if err != nil {

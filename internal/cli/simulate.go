@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ type simulateFlags struct {
 	lean, knownOnly               bool
 	roundTrip                     time.Duration
 	seed                          uint64
+	guesses                       []string
 }
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -84,8 +86,28 @@ Port 0 takes a free port. SIGINT or SIGTERM ends the simulator.`,
 	flags.IntVar(&f.channelLimit, "channel-limit", 0, "let an app have `N` broadcast channels (default 10000)")
 	flags.StringArrayVar(&f.noBroadcast, "no-broadcast", nil, "answer FeatureNotEnabled for channels of the app with this bundle `ID` (repeatable)")
 	flags.StringArrayVar(&f.hosts, "host", nil, "put this `NAME` or address into the certificate too (repeatable)")
+	flags.StringArrayVar(&f.guesses, "guess", nil, "where nobody knows what APNs does, choose `NAME` or NAME=VALUE, such as refuse_der (repeatable, or with commas in "+guessesVariable+"; \"list\" names all)")
 	flags.Uint64Var(&f.seed, "seed", 0, "make ids and random faults repeatable with this `NUMBER`")
 	return cmd
+}
+
+// guessesVariable may hold what --guess would, with commas between.
+const guessesVariable = "AVISO_SIMULATE_GUESSES"
+
+// chooseGuesses reads --guess, and the variable before it.
+func (f *simulateFlags) chooseGuesses(a *app, cfg *sim.Config) error {
+	choices := f.guesses
+	where := "--guess"
+	if text := a.getenv(guessesVariable); text != "" && len(choices) == 0 {
+		choices, where = strings.Split(text, ","), guessesVariable
+	}
+	for _, choice := range choices {
+		name, value, _ := strings.Cut(strings.TrimSpace(choice), "=")
+		if err := cfg.Guesses.Set(name, value); err != nil {
+			return usage("%s: %w", where, err)
+		}
+	}
+	return nil
 }
 
 func (f *simulateFlags) config() (sim.Config, error) {
@@ -148,6 +170,15 @@ func (f *simulateFlags) config() (sim.Config, error) {
 func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 	cfg, err := f.config()
 	if err != nil {
+		return err
+	}
+	if slices.Equal(f.guesses, []string{"list"}) {
+		for _, name := range sim.GuessNames() {
+			a.printf("%s\n", name)
+		}
+		return nil
+	}
+	if err := f.chooseGuesses(a, &cfg); err != nil {
 		return err
 	}
 	cfg.Logger = a.logger()

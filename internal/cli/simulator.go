@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"syscall"
 	"time"
 
 	"aviso.example/auth"
+	"aviso.example/internal/namedfile"
 	"aviso.example/sim"
 )
 
@@ -110,7 +110,7 @@ func isLoopback(address string) (bool, error) {
 // loadPublicKey reads the public half of a signing key: from the .p8 itself, or
 // from a public key in PEM, so that a shared simulator needs no private one.
 func loadPublicKey(path, keyID string) (*ecdsa.PublicKey, string, error) {
-	data, err := os.ReadFile(path)
+	data, err := namedfile.Read(path, auth.MaxFileSize)
 	if err != nil {
 		return nil, "", err
 	}

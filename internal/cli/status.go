@@ -183,6 +183,11 @@ func (a *app) printApp(app *api.App) {
 		}
 		a.printf("  %s in %s, %s: %s\n", a.paint(a.stdout, red, "held"), h.Environment, until, h.Reason)
 	}
+	for _, c := range app.Certificates {
+		if text := expiryText(c.Expires, time.Now()); text != "" {
+			a.printf("  %s for %s %s\n", a.paint(a.stdout, yellow, "certificate"), c.Environment, text)
+		}
+	}
 	for _, lane := range app.Lanes {
 		var parts []string
 		if lane.QueuedChunks > 0 {

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"net/url"
-	"os"
 
 	"github.com/spf13/pflag"
 
 	"aviso.example/apns"
+	"aviso.example/engine"
 )
 
 // target says where to send. Exactly one environment has to be named.
@@ -56,7 +58,7 @@ func (t *target) apply(flags *pflag.FlagSet, cfg *apns.Config) error {
 	}
 	cfg.AlternativePort = t.port == 2197
 	if t.ca != "" {
-		pem, err := os.ReadFile(t.ca)
+		pem, err := readRoots(t.ca)
 		if err != nil {
 			return usage("--ca: %w", err)
 		}
@@ -64,12 +66,15 @@ func (t *target) apply(flags *pflag.FlagSet, cfg *apns.Config) error {
 	}
 	switch t.proxy {
 	case "":
-	case "env":
+	case proxyFromEnvironment:
 		cfg.Proxy = apns.ProxyFromEnvironment
 	default:
+		if err := checkProxy(t.proxy); err != nil {
+			return usage("--proxy %w", err)
+		}
 		u, err := url.Parse(t.proxy)
-		if err != nil || u.Host == "" {
-			return usage("--proxy has to be a URL like http://proxy.example:3128")
+		if err != nil {
+			return err // it was checked
 		}
 		if _, secret := u.User.Password(); secret {
 			return usage("--proxy holds a password, which every user of the machine could read; put the URL into HTTPS_PROXY and use --proxy env")
@@ -77,4 +82,21 @@ func (t *target) apply(flags *pflag.FlagSet, cfg *apns.Config) error {
 		cfg.Proxy = apns.ProxyURL(u)
 	}
 	return nil
+}
+
+// proxyFromEnvironment stands for the proxy that HTTPS_PROXY and NO_PROXY name.
+const proxyFromEnvironment = engine.ProxyFromEnvironment
+
+// checkProxy says what is wrong with the URL of a proxy, without showing it: it may hold
+// a password.
+func checkProxy(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" {
+		return errors.New("has to be a URL like http://proxy.example:3128, or env for what HTTPS_PROXY says")
+	}
+	switch u.Scheme {
+	case "http", "https", "socks5", "socks5h":
+		return nil
+	}
+	return fmt.Errorf("has the scheme %q; a proxy is reached by http, https, socks5 or socks5h", u.Scheme)
 }

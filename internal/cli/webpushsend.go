@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -130,7 +129,7 @@ func (f *webpushFlags) config(a *app, cmd *cobra.Command) (cfg webpush.Config, e
 		wrong = append(wrong, usage("--timeout is %v; it has to be a time like 30s", f.timeout))
 	}
 	if f.ca != "" {
-		if cfg.ExtraRoots, err = os.ReadFile(f.ca); err != nil {
+		if cfg.ExtraRoots, err = readRoots(f.ca); err != nil {
 			wrong = append(wrong, usage("--ca: %w", err))
 		}
 	}

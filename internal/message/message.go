@@ -127,11 +127,17 @@ func (m *Message) Fill(n *apns.Notification, now time.Time) {
 // has to be set before.
 func SetTopic(n *apns.Notification, topic string) {
 	n.Topic, n.BundleID = "", topic
+	if TopicSuffix(topic) != "" || n.PushType == proto.PushTypeMDM || strings.HasPrefix(topic, proto.TopicPrefixMDM) {
+		n.Topic, n.BundleID = topic, "" // also with the wrong type: the client says what does not fit
+	}
+}
+
+// TopicSuffix returns the suffix of a push type that a topic ends in, or "".
+func TopicSuffix(topic string) string {
 	for i := range proto.TypeRules {
-		rule := &proto.TypeRules[i]
-		if rule.TopicSuffix != "" && strings.HasSuffix(topic, rule.TopicSuffix) || rule.Type == proto.PushTypeMDM && n.PushType == proto.PushTypeMDM {
-			n.Topic, n.BundleID = topic, "" // also with the wrong type: the client says what does not fit
-			return
+		if suffix := proto.TypeRules[i].TopicSuffix; suffix != "" && strings.HasSuffix(topic, suffix) {
+			return suffix
 		}
 	}
+	return ""
 }
