@@ -532,3 +532,43 @@ func testClaimOfWhoWasKilled(t *testing.T, what string, cluster bool) {
 		t.Errorf("%+v, %v", letters, err)
 	}
 }
+
+// What expired behind a pause and is sent again while it still stands there has its new
+// life: the copy that it expired in says nothing any more.
+func TestRetryBehindAPause(t *testing.T) { virtually(t, testRetryBehindAPause) }
+
+func testRetryBehindAPause(t *testing.T) {
+	apple := apnstest.StartMem(t, recording)
+	r := newRig(t, apple, func(cfg *Config) { cfg.Lifetime = time.Hour })
+	r.must(r.PauseApp(t.Context(), "shop", ""))
+	first := r.submit(hello(), devices(0, 1)...)
+	drop := hello()
+	drop.DropUnknown = true
+	list := []*Receipt{first, r.submit(hello(), devices(1, 4)...), r.submit(drop, devices(4, 5)...)}
+	time.Sleep(time.Hour + time.Minute)
+	letters, err := r.DeadLetters(t.Context(), "shop", "", 0, 10)
+	if err != nil || len(letters) == 0 {
+		t.Fatalf("%+v, %v", letters, err)
+	}
+	for i, l := range letters {
+		_, c, _, err := r.letter(t.Context(), l.Number)
+		r.must(err)
+		r.must(r.RetryDeadLetters(t.Context(), l.Number))
+		r.must(r.requeueAs(t.Context(), c, fmt.Sprint("late-", i), c.append(nil))) // as after a crash
+	}
+	time.Sleep(30 * time.Minute)
+	for _, receipt := range list {
+		if s, err := r.Message(t.Context(), receipt.Message); err != nil || s.States[Queued] != s.Accepted {
+			t.Errorf("%+v, %v", s, err)
+		}
+	}
+	r.goesOn(5, "what was sent again", func() { r.must(r.ResumeApp(t.Context(), "shop")) })
+	for _, receipt := range list {
+		if s := r.wait(receipt.Message); s.States[Accepted] != s.Accepted {
+			t.Errorf("%+v", s)
+		}
+	}
+	if got := states(r.only(first)); got != "expired queued accepted" {
+		t.Error(got)
+	}
+}

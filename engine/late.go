@@ -77,9 +77,12 @@ type standing struct {
 	life    uint32 // and the round in which it had ended
 }
 
+// revives says that the verdict is of somebody who has an ended notification sent again.
+func (v *rawVerdict) revives() bool { return v.state == Queued && State(v.attempts).Final() }
+
 // take takes the next verdict, and reports whether it is late.
 func (s *standing) take(v *rawVerdict) (late bool) {
-	revives := v.state == Queued && State(v.attempts).Final()
+	revives := v.revives()
 	switch {
 	case s.state.Final() && (!revives || v.round < s.round), // it has ended, or has been revived and ended again
 		s.state != 0 && !s.state.Final() && revives, // it was revived by somebody else already

@@ -447,9 +447,21 @@ func (l *ledger) catchUpOnce(ctx context.Context) error {
 
 // roundState is a state, and which copy of a notification had it.
 type roundState struct {
-	state  State
-	round  uint32
-	record uint64
+	state   State
+	round   uint32
+	record  uint64
+	revives bool // a person has it sent again, in the round that follows
+}
+
+func stateIn(v *rawVerdict, record uint64) roundState {
+	return roundState{v.state, v.round, record, v.revives()}
+}
+
+// doneWith says that a copy needs nothing more: its notification has ended, or a later
+// copy of it is the present one. A copy can outlive its end, since what expires is ended
+// where it waits.
+func (s roundState) doneWith(t *target) bool {
+	return s.state.Final() || s.round > t.round || s.round == t.round && (s.state == Retrying || s.revives)
 }
 
 // settled returns the last known state of each notification of a chunk that has
@@ -465,7 +477,7 @@ func (l *ledger) settled(ctx context.Context, c *chunk) (map[uint32]roundState, 
 	states := map[uint32]roundState{}
 	err := l.records(ctx, c.rangeKeys(), func(seq uint64, v *rawVerdict) bool {
 		if v.unit == c.unit && wanted[v.number] && seq >= states[v.number].record {
-			states[v.number] = roundState{v.state, v.round, seq}
+			states[v.number] = stateIn(v, seq)
 		}
 		// The newest records come first. A retry is found in them, and does not
 		// read all that there ever was of its neighbours.

@@ -280,13 +280,12 @@ func eachChunkOf(ctx context.Context, stream jetstream.Stream, subject string, f
 func (e *Engine) live(ctx context.Context, c *chunk) (list []Verdict, err error) {
 	type known struct {
 		Verdict
-		round  uint32
-		record uint64
+		roundState
 	}
 	last := map[uint32]known{}
 	err = e.ledger.records(ctx, c.rangeKeys(), func(seq uint64, v *rawVerdict) bool {
 		if v.unit == c.unit && seq >= last[v.number].record {
-			last[v.number] = known{v.verdict(), v.round, seq}
+			last[v.number] = known{v.verdict(), stateIn(v, seq)}
 		}
 		return true
 	})
@@ -297,8 +296,8 @@ func (e *Engine) live(ctx context.Context, c *chunk) (list []Verdict, err error)
 		t := &c.targets[i]
 		v, told := last[t.number]
 		switch {
-		case told && (v.State.Final() || v.round > t.round || v.round == t.round && v.State == Retrying):
-			continue // it has ended, or another copy of it is the present one
+		case told && v.doneWith(t):
+			continue
 		case told:
 			e.unfinished(&v.Verdict)
 			list = append(list, v.Verdict)

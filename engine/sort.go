@@ -52,9 +52,9 @@ func (l *lease) sort(ctx context.Context) error {
 		last, asked := known[t.number]
 		switch {
 		case !l.status[i].is(waiting): // it was ended since
-		case asked && (last.state.Final() || last.round > t.round || last.round == t.round && last.state == Retrying):
+		case asked && last.doneWith(t):
 			l.open--
-			l.status[i] = saved // it has ended, be it by an older copy, or a later copy of it is on its way
+			l.status[i] = saved
 		case asked && last.round == t.round && last.state == Sending && c.templates[t.template].dropUnknown:
 			// It was being sent when the process ended, and must not be doubled.
 			l.decided(i, t, now, &decision{state: Unknown, detail: "the engine ended before there was an answer"}, "", false)

@@ -36,6 +36,9 @@ var yearSeeds = []struct {
 	{1796104716, 0.7},
 	// What waited of a paused campaign went out when it was called back.
 	{1796115726, 4.6},
+	// What had expired behind a pause, and was sent again, was ended by the copy that it
+	// had expired in.
+	{1796126695, 4.2},
 	// Two hours without a way to APNs were written down every second, and verdicts that
 	// were promised to be kept lost their place.
 	{1796115725, 1.2},
