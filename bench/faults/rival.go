@@ -15,7 +15,6 @@ import (
 	"github.com/sideshow/apns2"
 	"github.com/sideshow/apns2/token"
 
-	"aviso.example/sim"
 )
 
 const (
