@@ -14,7 +14,6 @@ import (
 
 	"github.com/sideshow/apns2"
 	"github.com/sideshow/apns2/token"
-
 )
 
 const (
