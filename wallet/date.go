@@ -50,17 +50,24 @@ func (d Date) Time() (time.Time, error) {
 }
 
 // Color is a colour: "rgb(r, g, b)" with decimals from 0 to 255, which is what
-// Apple documents, or "#RGB" or "#RRGGBB", which Apple's pass-builder reads as
-// well. "" means that there is none.
+// Apple documents, "rgba(r, g, b, a)" with an opacity from 0 to 1, which Wallet itself
+// writes into passes that it makes and Apple's sample of a boarding pass has, or "#RGB"
+// or "#RRGGBB", which Apple's pass-builder reads as well. "" means that there is none.
 type Color string
 
 // RGB writes a colour.
 func RGB(r, g, b uint8) Color { return Color(fmt.Sprintf("rgb(%d, %d, %d)", r, g, b)) }
 
-var errColor = errors.New(`a colour is written like "rgb(20, 110, 200)" with numbers from 0 to 255`)
+var errColor = errors.New(`a colour is written like "rgb(20, 110, 200)" with numbers from 0 to 255, or "rgba(20, 110, 200, 0.5)"`)
 
-// RGB reads the colour.
+// RGB reads the colour, without its opacity.
 func (c Color) RGB() (r, g, b uint8, err error) {
+	r, g, b, _, err = c.RGBA()
+	return r, g, b, err
+}
+
+// RGBA reads the colour and its opacity, which is 1 unless it is written.
+func (c Color) RGBA() (r, g, b uint8, opacity float64, err error) {
 	text := strings.TrimSpace(string(c))
 	if digits, ok := strings.CutPrefix(text, "#"); ok {
 		if len(digits) == 3 {
@@ -68,23 +75,31 @@ func (c Color) RGB() (r, g, b uint8, err error) {
 		}
 		n, err := strconv.ParseUint(digits, 16, 32)
 		if err != nil || len(digits) != 6 {
-			return 0, 0, 0, errColor
+			return 0, 0, 0, 0, errColor
 		}
-		return uint8(n >> 16), uint8(n >> 8), uint8(n), nil
+		return uint8(n >> 16), uint8(n >> 8), uint8(n), 1, nil
 	}
-	inside, ok := strings.CutPrefix(text, "rgb(")
-	inside, closed := strings.CutSuffix(inside, ")")
+	inside, closed := strings.CutSuffix(text, ")")
+	name, inside, ok := strings.Cut(inside, "(")
 	parts := strings.Split(inside, ",")
+	opacity = 1
+	if name == "rgba" && len(parts) == 4 {
+		opacity, err = strconv.ParseFloat(strings.TrimSpace(parts[3]), 64)
+		ok = ok && err == nil && 0 <= opacity && opacity <= 1
+		parts = parts[:3]
+	} else {
+		ok = ok && name == "rgb"
+	}
 	if !ok || !closed || len(parts) != 3 {
-		return 0, 0, 0, errColor
+		return 0, 0, 0, 0, errColor
 	}
 	var rgb [3]uint8
 	for i, part := range parts {
 		n, err := strconv.ParseUint(strings.TrimSpace(part), 10, 8)
 		if err != nil {
-			return 0, 0, 0, errColor
+			return 0, 0, 0, 0, errColor
 		}
 		rgb[i] = uint8(n)
 	}
-	return rgb[0], rgb[1], rgb[2], nil
+	return rgb[0], rgb[1], rgb[2], opacity, nil
 }

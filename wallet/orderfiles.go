@@ -83,7 +83,11 @@ func (c *checker) orderReferences(o *Order, there orderNames) {
 			c.error(r.at, r.key, "add the file to the package, or correct its name", "names a file that is not in the package")
 		case r.image && there.stems[r.name]:
 		case r.image && (there.files[r.name] || there.stems[stem(r.name)]):
-			c.error(r.at, r.key, "write "+path.Base(stem(r.name))+", without scale and extension", "names an image with its scale or extension")
+			if path.Base(r.name) != path.Base(stem(r.name))+path.Ext(r.name) {
+				c.error(r.at, r.key, "write "+path.Base(stem(r.name))+", without the scale", "names an image with its scale")
+			}
+			// With its extension: every public maker of orders writes it so, and they are
+			// shown. Apple's page says "the name for an image".
 		case r.image:
 			c.error(r.at, r.key, "add the image to the package, or correct its name", "names an image that is not in the package")
 		}

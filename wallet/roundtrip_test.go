@@ -332,7 +332,12 @@ func TestColors(t *testing.T) {
 			t.Errorf("%q: %d %d %d %v", text, r, g, b, err)
 		}
 	}
-	for _, text := range []Color{"", "red", "rgb(1,2)", "rgb(1,2,256)", "rgb(1,2,-3)", "rgb(1,2,3", "rgba(1,2,3,4)", "#ff", "#ggg", "#+12345", "rgb(1.5,2,3)", "rgb(+1,2,3)"} {
+	for text, want := range map[Color]float64{"rgba(220, 58, 92, 1.00)": 1, "rgba(220,58,92,0.75)": 0.75, "rgba(220, 58, 92, 0)": 0, "rgb(220, 58, 92)": 1, "#dc3a5c": 1} {
+		if r, g, b, opacity, err := text.RGBA(); err != nil || r != 220 || g != 58 || b != 92 || opacity != want {
+			t.Errorf("%q: %d %d %d %v %v", text, r, g, b, opacity, err)
+		}
+	}
+	for _, text := range []Color{"", "red", "rgb(1,2)", "rgb(1,2,256)", "rgb(1,2,-3)", "rgb(1,2,3", "rgba(1,2,3,4)", "rgba(1,2,3)", "rgb(1,2,3,1)", "rgba(1,2,3,-0.5)", "rgba(1,2,3,NaN)", "rgb(255-255-255)", "#ff", "#ggg", "#+12345", "rgb(1.5,2,3)", "rgb(+1,2,3)"} {
 		if _, _, _, err := text.RGB(); err == nil {
 			t.Errorf("%q is no colour", text)
 		}

@@ -244,11 +244,13 @@ func (v *Verification) chain(signed *cms.Signature, options VerifyOptions) {
 	complete.Certificates = append(complete.Certificates[:len(complete.Certificates):len(complete.Certificates)], options.Intermediates...)
 	chain, err := complete.VerifyChain(options.At, options.Roots...)
 	v.Chain = chain
-	switch {
-	case err == nil && len(options.Roots) > 0:
-		v.Trust = Trusted
-	case err == nil || len(options.Roots) == 0 && errors.Is(err, cms.ErrNoIssuer):
+	if len(options.Roots) == 0 {
 		v.Trust = NotJudged
+	} else if err == nil {
+		v.Trust = Trusted
+	}
+	switch {
+	case err == nil:
 	case errors.Is(err, cms.ErrNoIssuer), errors.Is(err, cms.ErrExpired) && !validAt(signed.Certificate, options.At):
 		// It was said already.
 	default:
@@ -256,6 +258,11 @@ func (v *Verification) chain(signed *cms.Signature, options VerifyOptions) {
 	}
 	if len(chain) == 0 {
 		v.Chain = []*x509.Certificate{signed.Certificate}
+	}
+	for i, c := range v.Chain {
+		if root := i > 0 && i == len(v.Chain)-1 && v.Trust == Trusted; cms.Weak(c) && !root {
+			v.warn(fileSignature, "sign with a certificate of today", "%q is signed with SHA-1, as Apple's were until 2021", c.Subject.CommonName)
+		}
 	}
 }
 

@@ -67,6 +67,10 @@ func (g *guard) checkEndpoint(s *subscription) error {
 		return no("the name has no dot, which only names of a local network do without")
 	case strings.Contains("."+name+".", ".."):
 		return no("it is no host name")
+	case within(name, "invalid"):
+		return no("the browser has removed the subscription: Chrome and Edge leave permanently-removed.invalid in its place; delete it")
+	case len(g.hosts) == 0 && reservedName(name) != "":
+		return no("names below .%s lead nowhere on the internet, and no push service has one", reservedName(name))
 	case len(g.hosts) > 0 && !slices.ContainsFunc(g.hosts, func(suffix string) bool { return within(name, suffix) }):
 		return no("the host is not among those of Config.Hosts")
 	case port != 443 && !slices.Contains(g.ports, port):

@@ -79,7 +79,7 @@ var reasons = []ReasonInfo{
 	{ReasonBadAuthorizationHeader, FixConfiguration, "the field Authorization is malformed", "Check what stands between this client and Apple."},
 	{ReasonBadVapidPublicKey, FixConfiguration, "the VAPID public key is not a point on P-256", "Make a new key with aviso webpush keys."},
 	{ReasonVapidPkHashMismatch, FixConfiguration, "the subscription was made with another VAPID key", "Send with the key whose public half the page gave as applicationServerKey; if that one is lost, the page has to subscribe anew."},
-	{ReasonBadJwtToken, FixConfiguration, "the VAPID JWT is missing, expired, or signed with another key, or its subject is no mailto: or https: URI", "Check this machine's clock and the subject: mailto:name@example.com, without space or angle brackets, and not localhost."},
+	{ReasonBadJwtToken, FixConfiguration, "the VAPID JWT is missing, expired, or signed with another key, or its subject is no mailto: or https: URI", "Check this machine's clock and the subject: mailto:name@example.com, without space or angle brackets, at a name that the whole internet can reach: not localhost, nothing below .local, .internal or .invalid."},
 	{ReasonBadPath, FixRequest, "the path of the endpoint is malformed", "Compare the endpoint with what the browser gave: it was probably cut short or re-encoded when it was stored."},
 	{ReasonMethodNotAllowed, FixRequest, "the method is not POST", "Check what stands between this client and Apple."},
 	{ReasonPayloadTooLarge, FixRequest, "the body has more than 4096 bytes", "Keep the payload within 3993 bytes before encryption."},

@@ -10,7 +10,9 @@ import (
 // CheckSubject says what is wrong with a VAPID subject, or returns nil. It tells
 // the push service whom to contact about a sender that misbehaves: a mailto: or
 // an https: URI (RFC 8292 section 2.1). Apple answers BadJwtToken to one that it
-// cannot parse, such as "mailto: <push@example.com>", and to localhost.
+// cannot parse, such as "mailto: <push@example.com>", to localhost and, as was reported
+// with a control, to names below .local and .invalid; so names that lead nowhere on the
+// internet are refused here.
 func CheckSubject(subject string) error {
 	scheme, rest, _ := strings.Cut(subject, ":")
 	_, err := url.Parse(subject)
@@ -61,8 +63,20 @@ func checkSite(subject string) error {
 }
 
 func checkDomain(domain string) error {
-	if strings.EqualFold(domain, "localhost") {
-		return errors.New("is at localhost, which Apple refuses; give an address where you can be reached")
+	const fix = "; give an address where you can be reached"
+	name := strings.TrimSuffix(domain, ".")
+	reserved := reservedName(name)
+	switch {
+	case reserved == "localhost":
+		return errors.New("is at localhost, which Apple refuses" + fix)
+	case reserved != "":
+		return fmt.Errorf("is below .%s, a name that leads nowhere on the internet, which Apple refuses%s", reserved, fix)
+	case strings.ContainsAny(name, "[]:") || numeric(strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])):
+		return errors.New("is at an IP address and not at a name" + fix)
+	case strings.Contains(name, "*"):
+		return errors.New("is at a name with an asterisk, which is none" + fix)
+	case !strings.Contains(name, "."):
+		return errors.New("is at a name without a dot, which leads nowhere on the internet" + fix)
 	}
 	return nil
 }

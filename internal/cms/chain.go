@@ -46,6 +46,9 @@ func (s *Signature) VerifyChain(at time.Time, roots ...*x509.Certificate) ([]*x5
 	if err == nil {
 		return chains[0], nil
 	}
+	if chain, ok := s.weakChain(at, others, roots); ok {
+		return chain, nil
+	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return nil, expired(invalid.Cert)
 	}
@@ -54,6 +57,29 @@ func (s *Signature) VerifyChain(at time.Time, roots ...*x509.Certificate) ([]*x5
 		return nil, fmt.Errorf("cms: %w: %s", ErrNoIssuer, whoIssued(s.Certificate, candidates))
 	}
 	return nil, fmt.Errorf("cms: %w: %w", ErrUntrusted, err)
+}
+
+// weakChain builds a chain in which something is signed with SHA-1, which crypto/x509
+// takes from nobody any more.
+func (s *Signature) weakChain(at time.Time, others, roots []*x509.Certificate) (chain []*x509.Certificate, ok bool) {
+	candidates := append(slices.Clone(others), roots...)
+	weak := Weak(s.Certificate)
+	chain = []*x509.Certificate{s.Certificate}
+	for c := s.Certificate; len(chain) <= maxChain; {
+		if at.Before(c.NotBefore) || at.After(c.NotAfter) {
+			return nil, false
+		}
+		if slices.ContainsFunc(roots, c.Equal) {
+			return chain, weak
+		}
+		if c = issuerOf(c, candidates); c == nil {
+			return nil, false
+		}
+		// Nobody asks how a root is signed.
+		weak = weak || Weak(c) && !slices.ContainsFunc(roots, c.Equal)
+		chain = append(chain, c)
+	}
+	return nil, false
 }
 
 func (s *Signature) chainInside(at time.Time, others []*x509.Certificate) ([]*x509.Certificate, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/color"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -71,8 +72,19 @@ func (o object) texts(key string) (list []string) {
 // color reads the forms that Apple's decoder takes: rgb(r, g, b), #RGB, #RRGGBB.
 func (o object) color(key string) (color.NRGBA, bool) {
 	s := strings.TrimSpace(o.text(key))
-	if inner, ok := strings.CutPrefix(s, "rgb("); ok {
+	if name, inner, ok := strings.Cut(s, "("); ok && (name == "rgb" || name == "rgba") {
 		parts := strings.Split(strings.TrimSuffix(inner, ")"), ",")
+		opacity := 1.0
+		if name == "rgba" {
+			if len(parts) != 4 {
+				return color.NRGBA{}, false
+			}
+			var err error
+			if opacity, err = strconv.ParseFloat(strings.TrimSpace(parts[3]), 64); err != nil || !(0 <= opacity && opacity <= 1) {
+				return color.NRGBA{}, false
+			}
+			parts = parts[:3]
+		}
 		if len(parts) != 3 {
 			return color.NRGBA{}, false
 		}
@@ -84,7 +96,7 @@ func (o object) color(key string) (color.NRGBA, bool) {
 			}
 			c[i] = uint8(n)
 		}
-		return color.NRGBA{c[0], c[1], c[2], 255}, true
+		return color.NRGBA{c[0], c[1], c[2], uint8(math.Round(opacity * 255))}, true
 	}
 	hex, ok := strings.CutPrefix(s, "#")
 	if len(hex) == 3 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"image"
+	"image/color"
 	"image/png"
 	"strings"
 	"testing"
@@ -67,6 +68,21 @@ func TestColors(t *testing.T) {
 		if got := css(c); ok != (want != "") || ok && got != want {
 			t.Errorf("%q: %s, %v", s, got, ok)
 		}
+	}
+	// As Wallet writes them itself.
+	for s, want := range map[string]uint8{"rgba(220, 58, 92, 1.00)": 255, "rgba(220,58,92,0.5)": 128, "rgba(220,58,92,0)": 0} {
+		if c, ok := (object{"c": s}).color("c"); !ok || c != (color.NRGBA{220, 58, 92, want}) {
+			t.Errorf("%q: %v, %v", s, c, ok)
+		}
+	}
+	for _, s := range []string{"rgba(1,2,3)", "rgb(1,2,3,1)", "rgba(1,2,3,4)", "rgba(1,2,3,NaN)"} {
+		if c, ok := (object{"c": s}).color("c"); ok {
+			t.Errorf("%q: %v", s, c)
+		}
+	}
+	v := must(New([]byte(`{"generic":{},"backgroundColor":"rgba(200, 0, 100, 0.5)","foregroundColor":"rgba(0, 0, 0, 0.5)"}`), nil, Options{}))
+	if v.background != (color.NRGBA{227, 127, 177, 255}) || v.foreground != (color.NRGBA{113, 63, 88, 255}) {
+		t.Errorf("%v on %v", v.foreground, v.background)
 	}
 }
 

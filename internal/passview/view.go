@@ -224,6 +224,7 @@ func (v *View) colors(doc object) {
 	if v.background, given = doc.color("backgroundColor"); !given {
 		v.background = color.NRGBA{242, 242, 240, 255}
 	}
+	v.background = over(v.background, color.NRGBA{255, 255, 255, 255})
 	behind := v.background
 	if v.backdrop != nil || v.kind == poster {
 		behind = color.NRGBA{40, 40, 40, 255} // the image is darkened
@@ -241,6 +242,14 @@ func (v *View) colors(doc object) {
 	if v.footerColor, given = doc.color("footerBackgroundColor"); !given {
 		v.footerColor = mix(v.background, color.NRGBA{0, 0, 0, 255}, 0.15)
 	}
+	v.foreground, v.label, v.footerColor = over(v.foreground, behind), over(v.label, behind), over(v.footerColor, v.background)
+}
+
+// over is a colour as it looks over another one that hides what is behind it.
+func over(c, behind color.NRGBA) color.NRGBA {
+	opacity := float64(c.A) / 255
+	c.A = 255
+	return mix(behind, c, opacity)
 }
 
 // dark says whether white is read more easily on c than black.
