@@ -44,6 +44,7 @@ func TestSimulatorAndCurl(t *testing.T) {
 		{"another topic", activeDevice, []string{"-H", "apns-topic: com.example.other"}, good, 400, "TopicDisallowed"},
 		{"fields twice", activeDevice, []string{"-H", "apns-priority: 10", "-H", "apns-priority: 5"}, good, 400, "DuplicateHeaders"},
 		{"no provider token", activeDevice, nil, "", 403, "MissingProviderToken"},
+		{"signed by openssl dgst, as Apple's page has it", activeDevice, nil, strings.TrimSpace(run(t, "", "bash", "testdata/provider-token.sh", keys.signingKey, keyID, teamID, itoa(now.Unix()), "der")), 200, ""},
 		{"another key", activeDevice, nil, providerToken(t, other, now), 403, "InvalidProviderToken"},
 		{"an old provider token", activeDevice, nil, providerToken(t, keys.signingKey, now.Add(-2*time.Hour)), 403, "ExpiredProviderToken"},
 		{"GET", activeDevice, []string{"-X", "GET"}, good, 405, "MethodNotAllowed"},
@@ -124,22 +125,14 @@ func TestSimulatorAndH2load(t *testing.T) {
 		"-H", "apns-topic: "+bundleID, "-H", "apns-push-type: alert",
 		"-H", "authorization: bearer "+providerToken(t, keys.signingKey, time.Now()),
 		"https://"+s.addr+"/3/device/"+activeDevice)
-	// It does not wait for SETTINGS: of the up to 100 streams it opens on a
-	// connection before they arrive, APNs and the simulator refuse all but one,
-	// and h2load does not send again. Usually SETTINGS come first.
-	const early = 4 * 99
-	var succeeded, failed int
-	if m := regexp.MustCompile(`done, (\d+) succeeded, (\d+) failed`).FindStringSubmatch(out); m != nil {
-		succeeded, _ = strconv.Atoi(m[1])
-		failed, _ = strconv.Atoi(m[2])
-	}
-	if succeeded+failed != n || failed > early || !strings.Contains(out, fmt.Sprintf("status codes: %d 2xx, 0 3xx, 0 4xx, 0 5xx", succeeded)) {
-		t.Errorf("of %d requests %d succeeded and %d failed:\n%s", n, succeeded, failed, out)
+	// It does not wait for SETTINGS: up to 100 streams of a connection cross with them.
+	if !strings.Contains(out, fmt.Sprintf("status codes: %d 2xx, 0 3xx, 0 4xx, 0 5xx", n)) {
+		t.Errorf("of %d requests some failed:\n%s", n, out)
 	}
 	for _, line := range lines(out) {
 		if strings.HasPrefix(line, "finished in") {
 			t.Log(line)
 		}
 	}
-	s.want(t, succeeded)
+	s.want(t, n)
 }

@@ -2,7 +2,7 @@
 // as JSON. The settings come from the environment variable SETTINGS.
 const apn = require('@parse/node-apn');
 
-const { host, port, ca, key, keyId, teamId, cert, certKey, topic, devices, times, calm } = JSON.parse(process.env.SETTINGS);
+const { host, port, ca, key, keyId, teamId, cert, certKey, topic, devices, times, calm, burst } = JSON.parse(process.env.SETTINGS);
 
 (async () => {
   const provider = new apn.Provider({
@@ -21,8 +21,10 @@ const { host, port, ca, key, keyId, teamId, cert, certKey, topic, devices, times
   const failed = [];
   for (let i = 0; i < times; i++) {
     // It writes up to 100 requests before it has read the server's SETTINGS. A
-    // calm start is one request, and all devices once that is answered.
-    const result = await provider.send(note, calm && i === 0 ? devices[0] : devices);
+    // calm start is one request, and all devices once that is answered; a burst is the
+    // first device so often at once.
+    const to = burst ? Array(burst).fill(devices[0]) : devices;
+    const result = await provider.send(note, calm && i === 0 ? devices[0] : to);
     sent.push(...result.sent.map(s => s.device));
     failed.push(...result.failed.map(f => ({
       device: f.device,
