@@ -25,6 +25,10 @@ const (
 	// silence is how long a body may bring nothing. A batch lasts as long as it
 	// likes, if only it goes on; the API is no more patient.
 	silence = 5 * time.Minute
+	// batchesPath is where batches are handed in, line by line.
+	batchesPath = "/v1/batches"
+	// restTime is how long the rest of a body may take that was answered without it.
+	restTime = time.Second
 	// takingTime is how long a part of an answer may not be taken.
 	takingTime = time.Minute
 	// lastRequests bounds the time that requests have to end when the server
@@ -112,10 +116,21 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.requests.Done()
 	control := http.NewResponseController(w)
+	answer := &steadyWriter{ResponseWriter: w, control: control}
 	if r.Body != http.NoBody {
-		r.Body = &steadyBody{r.Body, control}
+		body := &steadyBody{ReadCloser: r.Body, control: control}
+		if r.URL.Path != batchesPath {
+			body.until = time.Now().Add(silence)
+		}
+		r.Body, answer.body = body, body
 	}
-	s.api.ServeHTTP(&steadyWriter{w, control}, r)
+	s.api.ServeHTTP(answer, r)
+	if !answer.begun {
+		answer.WriteHeader(http.StatusOK)
+	}
+	if answer.body != nil && !answer.body.whole {
+		control.SetReadDeadline(time.Now().Add(restTime)) // net/http still looks for the rest
+	}
 }
 
 // failure says why the server ended by itself, should it do so before ctx is done.
@@ -148,12 +163,19 @@ func (s *server) begin() bool {
 type steadyBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	until   time.Time // zero for a batch, which lasts as long as it goes on
+	whole   bool      // all of it has come
 }
 
 func (b *steadyBody) Read(p []byte) (int, error) {
-	b.control.SetReadDeadline(time.Now().Add(silence))
+	deadline := time.Now().Add(silence)
+	if !b.until.IsZero() {
+		deadline = b.until
+	}
+	b.control.SetReadDeadline(deadline)
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF {
+		b.whole = true
 		// From now on nothing more comes, which is no reason to give up.
 		b.control.SetReadDeadline(time.Time{})
 	}
@@ -164,9 +186,27 @@ func (b *steadyBody) Read(p []byte) (int, error) {
 type steadyWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	body    *steadyBody // nil if there is none
+	begun   bool
+}
+
+// WriteHeader begins the answer. It does not wait for the rest of a body that nobody
+// wants to read: net/http would, to use the connection again, for as long as somebody
+// likes to hold it.
+func (w *steadyWriter) WriteHeader(status int) {
+	if status >= http.StatusOK && !w.begun {
+		w.begun = true
+		if w.body != nil && !w.body.whole {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *steadyWriter) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.WriteHeader(http.StatusOK)
+	}
 	w.control.SetWriteDeadline(time.Now().Add(takingTime))
 	return w.ResponseWriter.Write(p)
 }

@@ -58,7 +58,7 @@ func startSimulator(cfg sim.Config, listen, api string, orFree bool) (*simulator
 		return nil, fmt.Errorf("--api: %w", portHint(err))
 	}
 	s.api = "http://" + l.Addr().String()
-	s.http = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	s.http = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute}
 	go func() { s.served <- s.http.Serve(l) }()
 	return s, nil
 }
