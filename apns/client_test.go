@@ -414,3 +414,14 @@ func TestWholeTopicInPlaceOfBundleID(t *testing.T) {
 		}
 	}
 }
+
+// A program that is called for each push, and so makes a client each time, does not
+// change the team's provider token each time.
+func TestClientsOfOneTeam(t *testing.T) {
+	server := apnstest.Start(t, func(cfg *sim.Config) { cfg.Guesses.TeamWideProviderTokenUpdates = true })
+	for i := range 4 {
+		if _, err := newClient(t, server, nil).Push(t.Context(), note(server)); err != nil {
+			t.Errorf("client %d: %v", i, err)
+		}
+	}
+}

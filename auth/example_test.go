@@ -31,7 +31,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("still the same:", !changed && time.Since(current.IssuedAt()) < time.Minute)
+	fmt.Println("still the same:", !changed && time.Since(current.IssuedAt()) < time.Hour)
 	// Output:
 	// ABC123DEFG true bearer eyJ
 	// still the same: true

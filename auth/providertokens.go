@@ -53,11 +53,13 @@ type ProviderTokensConfig struct {
 	// identifier there. Leave it empty unless APNs answers InvalidProviderToken
 	// to such a key.
 	Subject string
-	// Shared makes provider tokens that are the same, byte for byte, on every
-	// machine that has the key: they bear the last half hour, and signatures are
-	// deterministic. It is for several processes that send for one team, of whose
-	// provider tokens APNs should see few.
-	Shared bool
+	// Own makes provider tokens that bear the moment at which they are made. By default
+	// they are the same, byte for byte, in every process and on every machine that has
+	// the key: they bear the last half hour, and signatures are deterministic. APNs may
+	// count the changes of a team's provider tokens over all its connections ("Update
+	// the authentication token no more than once every 20 minutes"), and a program that
+	// is called for each push would change it each time.
+	Own bool
 	// Now tells the time; nil means time.Now. It must be safe for concurrent use
 	// and, being called with a lock held, must not call back.
 	Now func() time.Time
@@ -110,7 +112,7 @@ func NewProviderTokens(config ProviderTokensConfig) (*ProviderTokens, error) {
 	if now == nil {
 		now = time.Now
 	}
-	return &ProviderTokens{key: config.Key, teamID: config.TeamID, subject: config.Subject, shared: config.Shared, now: now}, nil
+	return &ProviderTokens{key: config.Key, teamID: config.TeamID, subject: config.Subject, shared: !config.Own, now: now}, nil
 }
 
 // KeyID returns the key id that the provider tokens name.

@@ -39,7 +39,7 @@ func (c *clock) advance(d time.Duration) {
 func testProviderTokens(t testing.TB, now func() time.Time) *ProviderTokens {
 	t.Helper()
 	key := must(ParseSigningKey(fixture(t, "AuthKey_ABC123DEFG.p8"), testKeyID))
-	return must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Now: now}))
+	return must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Own: true, Now: now}))
 }
 
 // A library that is not ours must find the provider token valid, and every field
@@ -305,7 +305,7 @@ func TestPropertyApplesLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := newClock()
 		shared := rapid.Bool().Draw(t, "shared")
-		p := must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Shared: shared, Now: now.Now}))
+		p := must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Own: !shared, Now: now.Now}))
 		type connection struct {
 			pin       *Pin
 			known     *ProviderToken
@@ -411,7 +411,7 @@ func TestSharedProviderTokens(t *testing.T) {
 	key := must(GenerateSigningKey(testKeyID))
 	a, b := newClock(), newClock()
 	shared := func(c *clock) *ProviderTokens {
-		return must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Shared: true, Now: c.Now}))
+		return must(NewProviderTokens(ProviderTokensConfig{Key: key, TeamID: testTeamID, Now: c.Now}))
 	}
 	a.advance(7*time.Minute + time.Second)
 	b.advance(29*time.Minute + 59*time.Second)

@@ -228,7 +228,7 @@ func (a *appState) provide(e apns.Environment, shared map[string]*auth.ProviderT
 		}
 		id := c.Key.KeyID() + "/" + c.TeamID + "/" + string(public)
 		if shared[id] == nil {
-			tokens, err := auth.NewProviderTokens(auth.ProviderTokensConfig{Key: c.Key, TeamID: c.TeamID, Shared: true})
+			tokens, err := auth.NewProviderTokens(auth.ProviderTokensConfig{Key: c.Key, TeamID: c.TeamID})
 			if err != nil {
 				return err
 			}
