@@ -142,12 +142,13 @@ func (g *gates) findsWay(ctx context.Context, q *queue, to *route) bool {
 	if !missing {
 		return true
 	}
+	began := time.Now()
 	if err := to.client.Connect(ctx); err == nil || isCredential(err) {
 		return true // and what is wrong with a credential is judged by its answer
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	b.probe = time.Now().Add(probeEvery)
+	b.probe = began.Add(probeEvery) // one that took longer is followed by the next at once
 	return false
 }
 

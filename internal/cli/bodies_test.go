@@ -25,7 +25,7 @@ func TestBodiesThatNeverCome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.stop(5 * time.Second)
+	t.Cleanup(func() { s.stop(5 * time.Second) })
 	authorized := "Authorization: Bearer " + key + "\r\n"
 	const length, chunked = "Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n"
 	for name, test := range map[string]struct {
@@ -46,6 +46,7 @@ func TestBodiesThatNeverCome(t *testing.T) {
 		"metrics":              {"GET /metrics", authorized + chunked, "5\r\nhello\r\n", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			nc, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 			if err != nil {
 				t.Fatal(err)
