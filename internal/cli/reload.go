@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -66,6 +67,7 @@ func (r *reloader) close() error {
 // fresh loads until the files that were read are those whose digest was taken.
 func (r *reloader) fresh() (c *serverConfig, err error) {
 	for range 3 {
+		r.watch() // before the digest, so that nothing can change between the two unseen
 		r.digest = digestOf(r.files)
 		c, err = r.load()
 		read := r.files
@@ -79,7 +81,6 @@ func (r *reloader) fresh() (c *serverConfig, err error) {
 			break
 		}
 		r.files = read
-		r.watch()
 	}
 	return c, err
 }
@@ -92,9 +93,9 @@ func setOf(list []string) map[string]bool {
 	return set
 }
 
-// watch watches the directories of the files, and those of every link on the way to
-// them. Files themselves come and go, and those of Kubernetes are links to what is
-// replaced as a whole.
+// watch watches the folders in which a change can put another file behind a name. It
+// is called before each look: a link that points elsewhere, or a folder that was
+// replaced, brings folders that were not watched before, though no name has changed.
 func (r *reloader) watch() {
 	if r.watcher == nil {
 		return
@@ -102,7 +103,7 @@ func (r *reloader) watch() {
 	wanted := map[string]bool{}
 	for _, f := range r.files {
 		for _, dir := range foldersOf(f) {
-			wanted[dir] = true
+			wanted[present(dir)] = true
 		}
 	}
 	for dir := range r.watched {
@@ -111,48 +112,58 @@ func (r *reloader) watch() {
 		}
 	}
 	for dir := range wanted {
-		if r.watched[dir] {
-			continue
-		}
-		if err := r.watcher.Add(dir); err != nil {
+		// What has the name of a watched folder may be another one by now.
+		if err := r.watcher.Add(dir); err != nil && !r.watched[dir] {
 			r.log.Warn("a folder cannot be watched; after a change in it send SIGHUP", "folder", dir, "error", err)
 		}
 	}
 	r.watched = wanted
 }
 
+// present is a folder, or the nearest one above it that is there: in which it will appear.
+func present(dir string) string {
+	for {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
 // mostLinks bounds the links on the way to one file, as Linux does.
 const mostLinks = 40
 
 // foldersOf returns the folders in which a change can make a path lead to another file:
-// the one it names, the one that holds the file, and those of the links in between.
+// the one that holds the file, and those of the links on the way to it. They are given
+// as they are reached without a link, each under one name, as the watcher has to know
+// them. The way is gone as the system goes it: two dots after a link lead out of where
+// the link points.
 func foldersOf(path string) (list []string) {
-	list = append(list, filepath.Dir(path))
-	done, rest := string(filepath.Separator), strings.TrimPrefix(path, string(filepath.Separator))
-	if volume := filepath.VolumeName(path); volume != "" {
-		done, rest = volume+done, strings.TrimPrefix(path, volume+done)
-	}
+	const separator = string(filepath.Separator)
+	volume := filepath.VolumeName(path)
+	done, rest := volume+separator, path[len(volume):]
 	for links := 0; rest != "" && links < mostLinks; {
 		var part string
-		part, rest, _ = strings.Cut(rest, string(filepath.Separator))
-		next := filepath.Join(done, part)
-		target, err := os.Readlink(next)
+		part, rest, _ = strings.Cut(rest, separator)
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = filepath.Dir(done)
+			continue
+		}
+		target, err := os.Readlink(filepath.Join(done, part))
 		if err != nil { // no link
-			done = next
+			done = filepath.Join(done, part)
 			continue
 		}
 		links++
 		list = append(list, done)
 		if filepath.IsAbs(target) {
-			target, done = strings.TrimPrefix(target, string(filepath.Separator)), string(filepath.Separator)
+			volume = filepath.VolumeName(target)
+			done, target = volume+separator, target[len(volume):]
 		}
-		rest = filepath.Join(target, rest)
-		for up, ok := "", true; ok; rest = up {
-			if up, ok = strings.CutPrefix(rest, ".."+string(filepath.Separator)); !ok {
-				break
-			}
-			done = filepath.Dir(done)
-		}
+		rest = target + separator + rest
 	}
 	return append(list, filepath.Dir(done))
 }
@@ -207,6 +218,7 @@ type reading struct {
 // read looks at the files, and loads them if they have changed or a cause is given.
 func (r *reloader) read(cause string) (result reading) {
 	if cause == "" {
+		r.watch()
 		changed, rest := r.look()
 		if !changed || !rest {
 			return reading{unrest: changed}

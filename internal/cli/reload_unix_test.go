@@ -122,6 +122,10 @@ func TestLinksOnTheWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	third, err := auth.GenerateSigningKey("ABC123DEFG")
+	if err != nil {
+		t.Fatal(err)
+	}
 	point := func(t *testing.T, link, to string) {
 		t.Helper()
 		if err := os.Symlink(to, link+".new"); err != nil {
@@ -138,6 +142,7 @@ func TestLinksOnTheWay(t *testing.T) {
 		"a link to a link":       {"a/b/apns.p8", "certs/current", "v1", "v2"},
 		"the file":               {"a/key.p8", "a/key.p8", "../certs/v1/apns.p8", "../certs/v2/apns.p8"},
 		"a link far above":       {"deep/x/y/certs/v0/apns.p8", "deep", "one", "two"},
+		"out of a link":          {"a/out/apns.p8", "a/out", "../far/in/../v1", "../far/in/../v2"},
 		"a link to a link above": {"a/d/x/y/certs/v0/apns.p8", "deep", "one", "two"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,7 +151,7 @@ func TestLinksOnTheWay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, folder := range []string{"cfg", "certs/v1", "certs/v2", "a", "one/x/y/certs/v0", "two/x/y/certs/v0"} {
+			for _, folder := range []string{"cfg", "certs/v1", "certs/v2", "a", "one/x/y/certs/v0", "two/x/y/certs/v0", "far", "certs/inside"} {
 				if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
 					t.Fatal(err)
 				}
@@ -159,6 +164,7 @@ func TestLinksOnTheWay(t *testing.T) {
 			}
 			point(t, filepath.Join(dir, "certs/current"), "v1")
 			point(t, filepath.Join(dir, "a/b"), "../certs/current")
+			point(t, filepath.Join(dir, "far/in"), "../certs/inside") // so far/in/.. is certs
 			point(t, filepath.Join(dir, "deep"), "one")
 			point(t, filepath.Join(dir, "a/d"), "../deep")
 			link, in := filepath.Join(dir, test.link), func(text string) string { return strings.ReplaceAll(text, "/DIR", dir) }
@@ -169,6 +175,27 @@ func TestLinksOnTheWay(t *testing.T) {
 				t.Errorf("the folder of the link is not watched: %v, %v", r.watched, err)
 			}
 			point(t, link, in(test.after))
+			out.wait(t, "configuration loaded")
+			// Where it leads now is watched as what it led to before was.
+			for _, version := range []string{"certs/v2", "two/x/y/certs/v0"} {
+				write(t, filepath.Join(dir, version, "apns.p8"), string(third.PEM()))
+			}
+			out.wait(t, "configuration loaded")
+			// And so is the folder that takes the place of one.
+			for _, version := range []string{"certs/v2", "two/x/y/certs/v0"} {
+				folder := filepath.Join(dir, version)
+				if err := os.Rename(folder, folder+".old"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out.wait(t, "goes on with the old one")
+			for _, version := range []string{"certs/v2", "two/x/y/certs/v0"} {
+				folder := filepath.Join(dir, version)
+				if err := os.Mkdir(folder, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(folder, "apns.p8"), string(other.PEM()))
+			}
 			out.wait(t, "configuration loaded")
 			stop()
 			if !r.current.engine.Apps[0].Production.Key.Public().Equal(other.Public()) {
