@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+
+	"aviso.example/internal/namedfile"
 )
 
 const (
@@ -15,11 +19,17 @@ const (
 	apiKeyName = "api-key"
 )
 
-// ownAPIKey returns the API key in the data folder, and makes one if there is
-// none.
+// ownAPIKey returns the API key in the data folder, and makes one if there is none. A
+// file with nothing in it is what a crash left that came before there was a key.
 func ownAPIKey(dir string, generate func() string) (key, path string, made bool, err error) {
 	path = filepath.Join(dir, apiKeyName)
-	if key, err = readAPIKeyFile(path); !errors.Is(err, fs.ErrNotExist) {
+	if err = namedfile.Check(path); err == nil {
+		key, err = readAPIKeyFile(path)
+	}
+	if info, statErr := os.Lstat(path); statErr == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		err = fs.ErrNotExist
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		if err != nil {
 			err = fmt.Errorf("%s: %w; remove the file, and another one is made", path, err)
 		}
@@ -29,10 +39,20 @@ func ownAPIKey(dir string, generate func() string) (key, path string, made bool,
 		return "", path, false, err
 	}
 	key = generate()
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", path, false, err
+	return key, path, true, writeOutput(path, []byte(key+"\n"), 0o600)
+}
+
+// warnOfOthers warns if others on this machine can read the API key in the data folder,
+// or put something into the folder. Groups are somebody's choice.
+func warnOfOthers(dir string, log *slog.Logger) {
+	if runtime.GOOS == "windows" {
+		return // where modes say nothing
 	}
-	_, err = fmt.Fprintln(f, key)
-	return key, path, true, errors.Join(err, f.Sync(), f.Close())
+	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o002 != 0 {
+		log.Warn("everybody on this machine can write in the data folder, and so read and change what is sent; chmod o-w it", "folder", dir, "mode", info.Mode().Perm())
+	}
+	path := filepath.Join(dir, apiKeyName)
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
+		log.Warn("everybody on this machine can read the API key; chmod 600 the file", "file", path, "mode", info.Mode().Perm())
+	}
 }

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"aviso.example/auth"
+	"aviso.example/internal/namedfile"
 )
 
 // attended is a reloader at work on a configuration; its log can be waited for.
@@ -79,6 +81,18 @@ func TestPipeInPlaceOfAFile(t *testing.T) {
 		write(t, file, string(good)+"\n")
 		out.wait(t, "configuration loaded")
 		stop()
+	}
+}
+
+// Nor does one in the data folder, where the server makes its own files.
+func TestPipeInPlaceOfTheAPIKey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, apiKeyName), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := ownAPIKey(dir, func() string { panic("made another") }); !errors.Is(err, namedfile.ErrNotRegular) {
+		t.Error(err)
 	}
 }
 

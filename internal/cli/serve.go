@@ -129,6 +129,7 @@ func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
 
 // apiKeyOf returns the API key that was chosen, or the one of the data folder.
 func apiKeyOf(c *serverConfig, log *slog.Logger) (string, error) {
+	defer warnOfOthers(c.engine.Store.Dir, log) // of the folder too, whichever key it is
 	if c.apiKey != "" {
 		return c.apiKey, nil
 	}

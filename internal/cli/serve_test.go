@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -258,6 +259,31 @@ func TestNotifySystemd(t *testing.T) {
 	}
 }
 
+// Who lets everybody read the API key or write in the data folder is told.
+func TestWarnOfOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing")
+	}
+	for _, test := range []struct {
+		folder, file os.FileMode
+		want         int
+	}{
+		{0o700, 0o600, 0}, {0o755, 0o600, 0}, {0o770, 0o640, 0}, {0o700, 0o644, 1}, {0o777, 0o600, 1}, {0o1777, 0o604, 2},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, apiKeyName)
+		write(t, path, strings.Repeat("k", 32))
+		if err := errors.Join(os.Chmod(path, test.file), os.Chmod(dir, test.folder)); err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		warnOfOthers(dir, slog.New(slog.NewTextHandler(&out, nil)))
+		if n := strings.Count(out.String(), "level=WARN"); n != test.want || strings.Contains(out.String(), "kkkk") {
+			t.Errorf("%v %v: %d warnings, want %d\n%s", test.folder, test.file, n, test.want, out.String())
+		}
+	}
+}
+
 // The key of the API is made once, for the owner alone.
 func TestOwnAPIKey(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
@@ -273,7 +299,14 @@ func TestOwnAPIKey(t *testing.T) {
 	if err != nil || made || again != key {
 		t.Error(again, made, err)
 	}
-	write(t, path, "")
+	write(t, path, "") // a crash before there was a key, as old versions left it
+	if key, _, made, err := ownAPIKey(dir, generate); err != nil || !made || key != generate() {
+		t.Error(key, made, err)
+	}
+	if again, _, made, err := ownAPIKey(dir, generate); err != nil || made || again != key {
+		t.Error(again, made, err)
+	}
+	write(t, path, "short")
 	if _, _, _, err := ownAPIKey(dir, generate); err == nil || !strings.Contains(err.Error(), "remove the file") {
 		t.Error(err)
 	}

@@ -101,7 +101,7 @@ func writeOutput(path string, data []byte, mode fs.FileMode) error {
 	}
 	defer os.Remove(f.Name()) // once renamed, there is none
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
