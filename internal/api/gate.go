@@ -28,6 +28,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(out, r)
 }
 
+// Authorized reports whether a request has the API key. Those that need none pass
+// without it.
+func (a *API) Authorized(r *http.Request) bool {
+	return a.key.check(r.Header.Get("Authorization")) == ""
+}
+
 // admit says why a request must not go on.
 func (a *API) admit(r *http.Request) *Problem {
 	if r.URL.Path == livezPath || r.URL.Path == readyzPath {

@@ -385,7 +385,11 @@ func (r *configReader) readServer() {
 		r.bad("engine.max_bytes", "bounds the log in the folder of data, but nats.urls puts it on a cluster, which has limits of its own")
 	}
 	if file := e.Store.CredentialsFile; file != "" {
-		if _, err := os.Stat(file); err != nil {
+		err := namedfile.Check(file)
+		if err == nil {
+			_, err = os.Stat(file)
+		}
+		if err != nil {
 			r.bad("nats.credentials_file", "%w", err)
 		}
 	}

@@ -80,7 +80,10 @@ func (a *app) gateway(cmd *cobra.Command, f *gatewayFlags) (err error) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	r, err := newReloader(func() (*serverConfig, error) { return a.loadConfig(source) }, log)
+	r, err := newReloader(cmd.Context(), func() (*serverConfig, error) { return a.loadConfig(source) }, log)
+	if err != nil && cmd.Context().Err() != nil {
+		return nil // asked to stop before it had begun
+	}
 	if err != nil {
 		return err
 	}
@@ -94,12 +97,17 @@ func (a *app) gateway(cmd *cobra.Command, f *gatewayFlags) (err error) {
 	}
 	cfg := c.gateway.Config
 	cfg.Logger = log
-	// The data folder and the address stay, so this is the same one every time.
-	certificateOf := func(of *serverConfig) (*auth.Certificate, error) {
+	// The data folder and the address stay, so this is the same one every time; it is not
+	// read again, beside which a reload would have to wait.
+	var own *auth.Certificate
+	certificateOf := func(of *serverConfig) (_ *auth.Certificate, err error) {
 		if of.gateway.Certificate != nil {
 			return of.gateway.Certificate, nil
 		}
-		return a.ownCertificate(c.engine.Store.Dir, c.gateway.listen)
+		if own == nil {
+			own, err = a.ownCertificate(c.engine.Store.Dir, c.gateway.listen)
+		}
+		return own, err
 	}
 	if cfg.Certificate, err = certificateOf(c); err != nil {
 		return err

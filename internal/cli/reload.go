@@ -44,14 +44,23 @@ type reloader struct {
 	watched map[string]bool   // directories
 }
 
-// newReloader begins with a configuration that was just loaded.
-func newReloader(load func() (*serverConfig, error), log *slog.Logger) (*reloader, error) {
+// newReloader begins with a configuration that was just loaded. It returns when ctx is
+// done, even if a file keeps it waiting.
+func newReloader(ctx context.Context, load func() (*serverConfig, error), log *slog.Logger) (*reloader, error) {
 	r := &reloader{load: load, log: log, watched: map[string]bool{}}
 	var err error
 	if r.watcher, err = fsnotify.NewWatcher(); err != nil {
 		log.Warn("files cannot be watched; after a change of keys or configuration send SIGHUP", "error", err)
 	}
-	if r.current, err = r.fresh(); err != nil {
+	first := make(chan reading, 1)
+	go func() { first <- r.read("start") }()
+	select {
+	case result := <-first:
+		r.current, err = result.config, result.err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil

@@ -27,7 +27,7 @@ func attended(t *testing.T, file string, load func() (*serverConfig, error)) (r 
 			return c, err
 		}
 	}
-	r, err := newReloader(load, slog.New(slog.NewTextHandler(out, nil)))
+	r, err := newReloader(t.Context(), load, slog.New(slog.NewTextHandler(out, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +127,22 @@ func TestFileThatDoesNotAnswer(t *testing.T) {
 	hangs <- wait
 	hup <- syscall.SIGHUP
 	stop()
+}
+
+// A server that a file keeps waiting when it starts can be stopped, too.
+func TestFileThatDoesNotAnswerAtStart(t *testing.T) {
+	t.Parallel()
+	wait := make(chan struct{})
+	defer close(wait)
+	ctx, cancel := context.WithCancel(t.Context())
+	load := func() (*serverConfig, error) {
+		cancel()
+		<-wait
+		return nil, errors.New("it answered")
+	}
+	if _, err := newReloader(ctx, load, slog.New(slog.DiscardHandler)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 // A key is taken over whichever link on the way to it is pointed elsewhere.

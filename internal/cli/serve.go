@@ -93,7 +93,10 @@ func (a *app) serve(cmd *cobra.Command, f *serveFlags) (err error) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	r, err := newReloader(func() (*serverConfig, error) { return a.loadConfig(source) }, log)
+	r, err := newReloader(cmd.Context(), func() (*serverConfig, error) { return a.loadConfig(source) }, log)
+	if err != nil && cmd.Context().Err() != nil {
+		return nil // asked to stop before it had begun
+	}
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func TestReload(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(out, nil))
 	source := configSource{file: filepath.Join(mount, "aviso.yaml")}
 	a := &app{stdout: &bytes.Buffer{}, stderr: out, getenv: func(string) string { return "" }}
-	r, err := newReloader(func() (*serverConfig, error) { return a.loadConfig(source) }, log)
+	r, err := newReloader(t.Context(), func() (*serverConfig, error) { return a.loadConfig(source) }, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,8 @@ func startServer(ctx context.Context, cfg engine.Config, o serverOptions) (*serv
 	}
 	bounded := listen.New(l, maxConnections())
 	s.http = &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, ConnState: bounded.ConnState,
+		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ConnState: bounded.ConnState, ConnContext: bounded.ConnContext,
 		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelInfo),
 	}
 	go func() { s.served <- s.http.Serve(bounded) }()
@@ -115,6 +116,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // its connection is being closed
 	}
 	defer s.requests.Done()
+	if s.api.Authorized(r) {
+		defer listen.Work(r.Context())()
+	}
 	control := http.NewResponseController(w)
 	answer := &steadyWriter{ResponseWriter: w, control: control}
 	if r.Body != http.NoBody {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +24,15 @@ func serve(t *testing.T, most int) (address string, release chan struct{}) {
 	}
 	b := New(l, most)
 	release = make(chan struct{})
-	s := &http.Server{ConnState: b.ConnState, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &http.Server{ConnState: b.ConnState, ConnContext: b.ConnContext, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path { // what strangers may ask
+		case "/stranger":
+			<-r.Context().Done()
+			return
+		case "/passing":
+			return
+		}
+		defer Work(r.Context())()
 		if r.URL.Path == "/slow" {
 			<-release
 		}
@@ -112,6 +121,31 @@ func TestBusyStay(t *testing.T) {
 	all.Wait()
 }
 
+// Strangers hold no connection that somebody needs who may ask, whatever they are in
+// the middle of.
+func TestStrangersMakeRoom(t *testing.T) {
+	address, release := serve(t, 4)
+	busy := dial(t, address)
+	busy.ask("/slow")
+	for i := range 20 {
+		c := dial(t, address)
+		if c.ask("/stranger"); i%2 == 0 {
+			continue
+		}
+		go io.WriteString(c, strings.Repeat("GET /passing HTTP/1.1\r\nHost: a\r\n\r\n", 10_000)) // until it is closed
+	}
+	for range 5 {
+		c := dial(t, address)
+		if c.ask("/"); !c.answered() {
+			t.Fatal("there is no answer")
+		}
+	}
+	close(release)
+	if !busy.answered() {
+		t.Error("a request was not answered")
+	}
+}
+
 // Of many callers who come at once, each is answered, although there is no room for
 // all.
 func TestCrowd(t *testing.T) {
@@ -154,6 +188,7 @@ func TestCloseWhileFull(t *testing.T) {
 			conn, err := b.Accept()
 			if err == nil {
 				b.ConnState(conn, http.StateActive)
+				defer Work(b.ConnContext(t.Context(), conn))()
 				defer conn.Close()
 			}
 			accepted <- err
