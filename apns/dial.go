@@ -39,11 +39,13 @@ type dialler struct {
 	tls   *tls.Config
 	proxy func(*url.URL) (*url.URL, error)
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+
+	addresses *addresses // of the endpoint, and of a proxy in its place
 }
 
 func newDialler(cfg Config, where endpoint) *dialler {
 	d := &dialler{
-		where: where, proxy: cfg.Proxy, dial: cfg.DialContext,
+		where: where, proxy: cfg.Proxy, dial: cfg.DialContext, addresses: newAddresses(),
 		tls: &tls.Config{
 			// "Establishing a connection to APNs": TLS 1.2 or later.
 			MinVersion: tls.VersionTLS12,
@@ -56,7 +58,7 @@ func newDialler(cfg Config, where endpoint) *dialler {
 		d.tls.Certificates = []tls.Certificate{cfg.Certificate.TLS}
 	}
 	if d.dial == nil {
-		d.dial = new(net.Dialer).DialContext
+		d.dial = d.addresses.DialContext
 	}
 	return d
 }
@@ -67,11 +69,13 @@ func (d *dialler) connect(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.addresses.doubt(raw)
 	c := tls.Client(raw, d.tls)
 	if err := c.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, d.tlsError(err)
 	}
+	d.addresses.trust(raw)
 	if got := c.ConnectionState().NegotiatedProtocol; got != proto.ALPN {
 		c.Close()
 		return nil, &ConnectError{
@@ -121,10 +125,9 @@ func (d *dialler) throughProxy(ctx context.Context, via *url.URL, address string
 	fail := func(err error, hint string) (net.Conn, error) {
 		return nil, &ConnectError{Stage: "proxy", Address: via.Host, Err: err, Hint: hint}
 	}
-	var forward net.Dialer
 	switch via.Scheme {
 	case "socks5", "socks5h":
-		socks, err := proxy.FromURL(via, &forward)
+		socks, err := proxy.FromURL(via, d.addresses)
 		if err != nil {
 			return fail(err, "")
 		}
@@ -144,7 +147,7 @@ func (d *dialler) throughProxy(ctx context.Context, via *url.URL, address string
 	if via.Port() == "" {
 		host = net.JoinHostPort(via.Hostname(), map[string]string{"http": "80", "https": "443"}[via.Scheme])
 	}
-	c, err := forward.DialContext(ctx, "tcp", host)
+	c, err := d.addresses.DialContext(ctx, "tcp", host)
 	if err != nil {
 		return nil, networkError(err, "proxy", host)
 	}
