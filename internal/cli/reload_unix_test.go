@@ -96,6 +96,20 @@ func TestPipeInPlaceOfTheAPIKey(t *testing.T) {
 	}
 }
 
+// What another library opens is looked at before.
+func TestPipeInPlaceOfTheLogsCredentials(t *testing.T) {
+	t.Parallel()
+	dir := configDir(t, map[string]string{"aviso.yaml": "nats: {urls: \"nats://127.0.0.1:1\", credentials_file: pipe}\n" + shop})
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{getenv: func(string) string { return "" }}
+	_, err := a.loadConfig(configSource{file: filepath.Join(dir, "aviso.yaml")})
+	if err == nil || !strings.Contains(err.Error(), "nats.credentials_file: is not a regular file") {
+		t.Error(err)
+	}
+}
+
 // While a file does not answer the server can be stopped, and what was asked for
 // meanwhile is done when it does.
 func TestFileThatDoesNotAnswer(t *testing.T) {
