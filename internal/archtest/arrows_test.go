@@ -38,12 +38,13 @@ var layers = []struct {
 	{"the provider client; payloads are its neighbours and not its business, it sends any bytes", []string{"apns", "payload"}},
 	{"identity, and which connection takes the next request; neither knows what is sent", []string{"auth", "internal/pool"}},
 	{"one HTTP/2 connection, which knows nothing of APNs", []string{"internal/h2"}},
+	{"a file that somebody named is opened once it is known that the name is not the secret itself", []string{"internal/namedfile"}},
 	{
 		"tools and vocabulary that know nothing of the rest",
 		[]string{
 			"internal/archtest", "internal/await", "internal/bundle", "internal/cms", "internal/cmstest", "internal/cputime", "internal/endwith",
-			"internal/endwith/endwithtest", "internal/keyindex", "internal/listen", "internal/memnet", "internal/namedfile", "internal/passsample", "internal/passview", "internal/proto",
-			"internal/service", "internal/suggest",
+			"internal/endwith/endwithtest", "internal/keyindex", "internal/listen", "internal/memnet", "internal/passsample", "internal/passview", "internal/proto",
+			"internal/secret", "internal/service", "internal/suggest",
 		},
 	},
 }

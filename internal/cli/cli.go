@@ -15,14 +15,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"aviso.example/internal/namedfile"
+	"aviso.example/internal/secret"
 	"aviso.example/internal/suggest"
 )
 
@@ -58,7 +57,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	err := root.ExecuteContext(ctx)
+	err := checkArguments(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return ExitOK
 	}
@@ -69,26 +71,12 @@ func (a *app) run(ctx context.Context, args []string) int {
 			message = ""
 		}
 	}
-	if message = withoutSecrets(message, args); message != "" && a.log != nil && a.json {
+	if message = secret.Hide(message); message != "" && a.log != nil && a.json {
 		a.log.Error(message)
 	} else if message != "" {
 		fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "aviso: ")+message)
 	}
 	return code
-}
-
-// withoutSecrets replaces a message that repeats what should have been in a file. Flags
-// and commands are read by libraries, which repeat what they do not understand.
-func withoutSecrets(message string, args []string) string {
-	for _, arg := range args {
-		for _, text := range []string{arg, arg[strings.IndexByte(arg, '=')+1:]} {
-			holds := namedfile.Secret(text)
-			if start := text[:min(len(text), 24)]; holds != "" && strings.Contains(message, strings.TrimSpace(start)) {
-				return "an argument " + (&namedfile.NotANameError{Holds: holds}).Error()
-			}
-		}
-	}
-	return message
 }
 
 func (a *app) root() *cobra.Command {
@@ -165,7 +153,7 @@ func oneArgument(what string) cobra.PositionalArgs {
 func (a *app) logger() *slog.Logger {
 	level := slog.LevelWarn - slog.Level(4*a.verbose)
 	return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{
-		Level: level, TimeFormat: "15:04:05.000", NoColor: !a.colourful(a.stderr),
+		Level: level, TimeFormat: "15:04:05.000", NoColor: !a.colourful(a.stderr), ReplaceAttr: hideSecrets,
 	}))
 }
 
@@ -203,7 +191,7 @@ func (a *app) warnf(format string, args ...any) {
 		a.log.Warn(fmt.Sprintf(format, args...))
 		return
 	}
-	fmt.Fprintf(a.stderr, "%s%s\n", a.paint(a.stderr, yellow, "warning: "), fmt.Sprintf(format, args...))
+	fmt.Fprintf(a.stderr, "%s%s\n", a.paint(a.stderr, yellow, "warning: "), secret.Hide(fmt.Sprintf(format, args...)))
 }
 
 // sayf says something on standard error.

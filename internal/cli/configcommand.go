@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"aviso.example/internal/namedfile"
+	"aviso.example/internal/secret"
 )
 
 //go:embed exampleconfig.yaml
@@ -157,7 +157,7 @@ func (a *app) showConfig(c *serverConfig) error {
 				value = filepath.Join(s.dir, path)
 			}
 		}
-		if namedfile.Secret(fmt.Sprint(value)) != "" {
+		if secret.What(fmt.Sprint(value)) != "" {
 			value = hidden // it is not where it belongs
 		}
 		list = append(list, shown{name, value, s.origin})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"aviso.example/internal/namedfile"
+	"aviso.example/internal/secret"
 )
 
 // configReader reads settings as what they have to be.
@@ -41,7 +42,7 @@ func (r *configReader) text(name string) string {
 		if v == "" {
 			r.bad(name, "is empty; give a value, or remove it")
 		}
-		if holds := namedfile.Secret(v); holds != "" && !r.mayBeSecret(name) {
+		if holds := secret.What(v); holds != "" && !r.mayBeSecret(name) {
 			r.bad(name, "%w%s", &namedfile.NotANameError{Holds: holds}, r.inPlaceOf(name))
 			return ""
 		}

@@ -3,10 +3,16 @@ package cli
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
+	"log/slog"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"aviso.example/apns"
 	"aviso.example/auth"
@@ -94,6 +100,87 @@ func TestKeyInPlaceOfAName(t *testing.T) {
 				if want := "not the name of a file"; strings.HasSuffix(key, "_KEY") && !strings.Contains(out.String(), want) {
 					t.Errorf("%s, %s: %q is not in\n%s", name, key, want, out.String())
 				}
+			}
+		}
+	}
+}
+
+// Whatever command and flag a key is given to, nothing is done and nothing repeats it. A
+// text may say what it likes.
+func TestKeyAnywhereOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	key, err := auth.GenerateSigningKey("ABC123DEFG")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(key.PEM())
+	once := base64.StdEncoding.EncodeToString([]byte(text))
+	given := []string{text, strings.ReplaceAll(text, "\n", " "), once, base64.StdEncoding.EncodeToString([]byte(once)), "data:;base64," + once, strings.Split(text, "\n")[1]}
+	tried := 0
+	run := func(args ...string) (code int, out string) {
+		var both bytes.Buffer
+		a := &app{stdin: strings.NewReader(""), stdout: &both, stderr: &both, getenv: func(string) string { return "" }}
+		code = a.run(t.Context(), args)
+		return code, both.String()
+	}
+	try := func(secret string, args ...string) {
+		t.Helper()
+		tried++
+		code, out := run(args...)
+		if part := leaks(out, secret); part != "" || code != ExitUsage || !strings.Contains(out, "private key") {
+			t.Errorf("%.60q ends with %d and repeats %q:\n%s", args, code, part, out)
+		}
+	}
+	var walk func(cmd *cobra.Command, path []string)
+	walk = func(cmd *cobra.Command, path []string) {
+		with := func(args ...string) []string { return append(slices.Clone(path), args...) }
+		if !cmd.HasSubCommands() {
+			for _, secret := range given {
+				try(secret, with(secret)...)
+				try(secret, with("--", secret)...)
+				try(secret, with("-"+secret)...)
+			}
+		}
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			if kind, _ := pflag.UnquoteUsage(flag); slices.Contains(textValues, kind) || flag.NoOptDefVal != "" {
+				return
+			}
+			for _, secret := range given {
+				try(secret, with("--"+flag.Name, secret)...)
+				try(secret, with("--"+flag.Name+"="+secret)...)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			walk(sub, with(sub.Name()))
+		}
+	}
+	walk((&app{}).root(), nil)
+	if tried < 1000 {
+		t.Errorf("%d command lines were tried; commands are missing", tried)
+	}
+	if _, out := run("send", "--body", text); !strings.Contains(out, "--sandbox") {
+		t.Error(out)
+	}
+}
+
+// What others write to a log, such as libraries, is looked through too.
+func TestLogWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	key, err := auth.GenerateSigningKey("ABC123DEFG")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, json := range []bool{false, true} {
+		for name, secret := range disguises(string(key.PEM())) {
+			var out bytes.Buffer
+			a := &app{stdout: &out, stderr: &out, json: json, verbose: 2}
+			for _, log := range []*slog.Logger{a.serverLogger(), a.logger()} {
+				log.Error("open "+secret, "path", secret, "error", errors.New("open "+secret+": no such file"), slog.Group("in", "a group", secret))
+				log.With("path", secret).Info("x")
+			}
+			a.warnf("%s", secret)
+			if part := leaks(out.String(), secret); part != "" {
+				t.Errorf("json %v, %s: %q is in\n%s", json, name, part, out.String())
 			}
 		}
 	}

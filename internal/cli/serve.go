@@ -64,10 +64,10 @@ var flagKeys = map[string]string{"data": "data", "listen": "listen", "nats": "na
 func (a *app) serverLogger() *slog.Logger {
 	level := slog.LevelInfo - slog.Level(4*a.verbose)
 	if a.json {
-		a.log = slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+		a.log = slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: hideSecrets}))
 	} else {
 		a.log = slog.New(tint.NewTextHandler(a.stderr, &tint.Options{
-			Level: level, TimeFormat: "2006-01-02 15:04:05.000", NoColor: !a.colourful(a.stderr),
+			Level: level, TimeFormat: "2006-01-02 15:04:05.000", NoColor: !a.colourful(a.stderr), ReplaceAttr: hideSecrets,
 		}))
 	}
 	return a.log

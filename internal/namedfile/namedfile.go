@@ -9,7 +9,6 @@
 package namedfile
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"aviso.example/internal/secret"
 )
 
 // NotANameError says that something was given in place of a file's name. It never has
@@ -116,16 +117,6 @@ func Check(name string) error {
 // Quotable reports whether a text may be repeated where a file's name is expected.
 func Quotable(name string) bool { return notAName(name) == nil }
 
-// Secret says what a text is that is certainly not meant to be read by others, such as
-// "a private key"; empty if it is not known for one.
-func Secret(text string) string {
-	switch holds := kindOf(text); {
-	case strings.Contains(holds, "key"), strings.Contains(holds, "certificate"):
-		return holds
-	}
-	return ""
-}
-
 // notAName says what a text is that cannot be the name of a file, or that nobody would
 // give one; nil if it reads like a name.
 func notAName(name string) error {
@@ -139,11 +130,10 @@ func notAName(name string) error {
 }
 
 func kindOf(text string) string {
+	if holds := secret.What(text); holds != "" {
+		return holds
+	}
 	switch {
-	case strings.Contains(text, "PRIVATE KEY"):
-		return "a private key"
-	case strings.Contains(text, "BEGIN CERTIFICATE"):
-		return "a certificate"
 	case strings.Contains(text, "-----BEGIN"), strings.Contains(text, "-----END"):
 		return "a key or a certificate"
 	case strings.ContainsAny(text, "\n\r"), strings.Contains(text, `\n`):
@@ -152,9 +142,8 @@ func kindOf(text string) string {
 		return "JSON"
 	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' }):
 		return "something else"
-	}
-	if packed := strings.TrimPrefix(text, "base64:"); isBase64OfKey(packed) || strings.HasPrefix(text, "data:") {
-		return "a key or a certificate in base64"
+	case strings.HasPrefix(text, "base64:"), strings.HasPrefix(text, "data:"):
+		return "something in base64"
 	}
 	for _, element := range strings.FieldsFunc(missing(text), func(r rune) bool { return r == '/' || r == filepath.Separator }) {
 		if len(element) > longestElement || len(element) > longestWord && !nameLike(element) {
@@ -189,27 +178,4 @@ func nameLike(element string) bool {
 		}
 	}
 	return true
-}
-
-// isBase64OfKey says that a text is base64 of DER or of PEM.
-func isBase64OfKey(text string) bool {
-	plain := strings.Map(func(r rune) rune {
-		switch r {
-		case '-':
-			return '+'
-		case '_':
-			return '/'
-		case ' ', '=':
-			return -1
-		}
-		return r
-	}, text)
-	if len(plain) < 40 {
-		return false
-	}
-	data, err := base64.RawStdEncoding.DecodeString(plain[:len(plain)/4*4])
-	if err != nil {
-		return false
-	}
-	return data[0] == 0x30 && data[1] >= 0x30 || strings.HasPrefix(string(data), "-----BEGIN") || strings.HasPrefix(string(data), "{")
 }
