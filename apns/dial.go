@@ -227,7 +227,12 @@ func (d *dialler) tlsError(err error) error {
 	case errors.As(err, &record):
 		e.Hint = "The server does not speak TLS; is the port right?"
 	case errors.As(err, new(x509.UnknownAuthorityError)):
-		e.Hint = "The server's issuer is not trusted: for the simulator give its CA file (ExtraRoots); for APNs a proxy may be inspecting TLS, which APNs does not support"
+		e.Hint = "The server's issuer is not trusted: for the simulator trust its CA file too; for APNs a proxy may be inspecting TLS, which APNs does not support"
+		if NoSystemRoots() {
+			e.Hint = noSystemRoots
+		}
+	case errors.As(err, new(x509.SystemRootsError)):
+		e.Hint = noSystemRoots
 	case errors.As(err, new(x509.HostnameError)):
 		e.Hint = "The server's certificate is for another name"
 	case errors.As(err, new(x509.CertificateInvalidError)):
@@ -236,6 +241,16 @@ func (d *dialler) tlsError(err error) error {
 		e.Hint = refusal(err)
 	}
 	return e
+}
+
+// noSystemRoots is for the images of containers that hold a program and nothing else.
+const noSystemRoots = "There are no root certificates on this machine, so no server can be trusted: install the package ca-certificates, or copy /etc/ssl/certs/ca-certificates.crt into the image"
+
+// NoSystemRoots reports whether this machine has no root certificates at all, as in
+// images of containers that hold a program and nothing else.
+func NoSystemRoots() bool {
+	roots, err := x509.SystemCertPool()
+	return err != nil || roots.Equal(x509.NewCertPool())
 }
 
 // refusal explains a TLS alert by which the peer refuses this client for good,

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -313,8 +314,15 @@ func (c *control) cancelledAny(ch *chunk) bool {
 var ErrNotFound = errors.New("not found")
 
 // PauseApp stops sending for an app; what comes in waits. ResumeApp goes on, also
-// after the engine paused it by itself.
+// after the engine paused it by itself. An app that is paused already stays so since
+// then, and without another note keeps the one it has.
 func (e *Engine) PauseApp(ctx context.Context, app, note string) error {
+	e.control.mu.RLock()
+	before := e.control.pausedApp[app]
+	e.control.mu.RUnlock()
+	if before.Paused {
+		return e.setApp(ctx, app, AppControl{Paused: true, Note: cmp.Or(note, before.Note), At: before.At})
+	}
 	return e.setApp(ctx, app, AppControl{Paused: true, Note: note, At: time.Now().UTC()})
 }
 

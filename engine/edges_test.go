@@ -157,3 +157,37 @@ func testCancelWhileWaiting(t *testing.T) {
 		t.Errorf("%d were sent after they had been called back", n)
 	}
 }
+
+// Whoever pauses an app that is paused takes no note away, and the app has been paused
+// since the first time.
+func TestPauseAgain(t *testing.T) {
+	r := newRig(t, apnstest.Start(t))
+	control := func() AppControl {
+		t.Helper()
+		s, err := r.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Apps[0].Control
+	}
+	pause := func(note string) AppControl {
+		t.Helper()
+		if err := r.PauseApp(t.Context(), "shop", note); err != nil {
+			t.Fatal(err)
+		}
+		return control()
+	}
+	first := pause("wrong link")
+	if again := pause(""); again != first || again.Note != "wrong link" {
+		t.Errorf("%+v became %+v", first, again)
+	}
+	if again := pause("another link"); again.Note != "another link" || !again.At.Equal(first.At) {
+		t.Errorf("%+v", again)
+	}
+	if err := r.ResumeApp(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if again := pause(""); again.Note != "" || !again.At.After(first.At) {
+		t.Errorf("%+v", again)
+	}
+}

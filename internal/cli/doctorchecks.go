@@ -211,6 +211,8 @@ func name(c *x509.Certificate) string {
 func tlsFix(err error) string {
 	var record tls.RecordHeaderError
 	switch {
+	case errors.As(err, new(x509.SystemRootsError)), errors.As(err, new(x509.UnknownAuthorityError)) && apns.NoSystemRoots():
+		return "there are no root certificates on this machine: install the package ca-certificates, or copy /etc/ssl/certs/ca-certificates.crt into the image"
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		return "for the simulator give its certificate with --ca; for APNs a proxy may be inspecting TLS, which APNs does not support"
 	case errors.As(err, new(x509.HostnameError)):

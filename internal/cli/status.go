@@ -21,7 +21,7 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	t := &serverTarget{}
 	cmd := &cobra.Command{
-		Use:   "status [ID]",
+		Use:   "status [ID|DEVICE_TOKEN]",
 		Short: "Show how a server fares, or what became of a notification",
 		Long: `Show what a running server (aviso serve) is doing: its apps, whether one is
 paused and why, what waits and since when, what is under way, and the verdicts
@@ -29,10 +29,12 @@ since it began.
 
 With the id of a message (msg_…), a batch (bat_…) or a delivery (the UUID that
 APNs knows a notification by), tell what became of it: every attempt, the reason
-APNs gave, and what to do.`,
+APNs gave, and what to do. With a device token, tell what became of what was sent
+to that device.`,
 		Example: `  aviso status
   aviso status msg_068uhsjfacu3sc8v6l7m3b8mfs
-  aviso status 0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7f --json`,
+  aviso status 0190e8f2-6f3a-7c3e-9b1d-2f0a4c5d6e7f --json
+  aviso status 740f4707…`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usage("%s takes one id at most, and there are %d", cmd.CommandPath(), len(args))
@@ -54,8 +56,14 @@ APNs gave, and what to do.`,
 // shownDeliveries is how many deliveries of a message are shown one by one.
 const shownDeliveries = 10
 
+// shortestDeviceToken is the length of one in characters: 32 bytes, as Apple began
+// with.
+const shortestDeviceToken = 64
+
 func (a *app) status(ctx context.Context, t *serverTarget, id string) error {
 	path := ""
+	// The bytes of a UUID could be a device token's, but none is so short.
+	isDevice := len(id) >= shortestDeviceToken && apns.CheckDeviceToken(id) == nil
 	switch {
 	case id == "":
 		path = "/v1/status"
@@ -63,9 +71,11 @@ func (a *app) status(ctx context.Context, t *serverTarget, id string) error {
 		path = "/v1/messages/" + url.PathEscape(id)
 	case strings.HasPrefix(id, "bat_"):
 		path = "/v1/batches/" + url.PathEscape(id)
+	case isDevice:
+		path = "/v1/deliveries?device_token=" + url.QueryEscape(id)
 	default:
 		if _, err := apns.ParseID(id); err != nil {
-			return usage("%q is not an id: those of messages begin with msg_, those of batches with bat_, and those of deliveries are UUIDs", id)
+			return usage("%q is neither an id nor a device token: ids of messages begin with msg_, those of batches with bat_, those of deliveries are UUIDs, and device tokens are hexadecimal", id)
 		}
 		path = "/v1/deliveries/" + url.PathEscape(id)
 	}
@@ -78,6 +88,15 @@ func (a *app) status(ctx context.Context, t *serverTarget, id string) error {
 	if err := c.ask(ctx, http.MethodGet, path, nil, &answer); err != nil {
 		return exitOf(err)
 	}
+	for isDevice { // a page can be empty and not be the last
+		var page api.Deliveries
+		if err := json.Unmarshal(answer, &page); err != nil || page.Next == "" || len(page.Deliveries) > 0 {
+			break
+		}
+		if err := c.ask(ctx, http.MethodGet, path+"&cursor="+url.QueryEscape(page.Next), nil, &answer); err != nil {
+			return exitOf(err)
+		}
+	}
 	if a.json {
 		a.printf("%s\n", strings.TrimSpace(string(answer)))
 		return nil
@@ -89,6 +108,8 @@ func (a *app) status(ctx context.Context, t *serverTarget, id string) error {
 		return show(answer, func(m *api.Message) error { return a.printMessage(ctx, c, m) })
 	case strings.HasPrefix(id, "bat_"):
 		return show(answer, a.printBatch)
+	case isDevice:
+		return show(answer, a.printDeliveries)
 	}
 	return show(answer, a.printDelivery)
 }
@@ -299,6 +320,23 @@ func (a *app) printBatch(b *api.Batch) error {
 		a.printf("  %s %14s\n", a.paint(a.stdout, red, fmt.Sprintf("%-18s", "bad lines")), grouped(b.Refused))
 	}
 	a.printReasons(b.Reasons)
+	return nil
+}
+
+// printDeliveries tells what became of what was sent to one device.
+func (a *app) printDeliveries(page *api.Deliveries) error {
+	if len(page.Deliveries) == 0 {
+		a.printf("Nothing waits for this device, and nothing was sent to it, as far back as the server remembers.\n")
+		return nil
+	}
+	for i := range page.Deliveries {
+		if err := a.printDelivery(&page.Deliveries[i]); err != nil {
+			return err
+		}
+	}
+	if page.Next != "" {
+		a.printf("There is more; GET /v1/deliveries?device_token=… gives all.\n")
+	}
 	return nil
 }
 
