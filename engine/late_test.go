@@ -2,14 +2,18 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"aviso.example/apnstest"
 	"aviso.example/internal/await"
@@ -155,4 +159,39 @@ func TestOneEnd(t *testing.T) {
 		t.Error(err)
 	}
 	third.Engine = nil
+}
+
+// What a cluster cannot do for the moment is asked of it again; what it refuses is not.
+func TestAskedAgain(t *testing.T) {
+	answer := func(code int, number jetstream.ErrorCode, text string) error {
+		return fmt.Errorf("nats: %w", &jetstream.APIError{Code: code, ErrorCode: number, Description: text})
+	}
+	for name, test := range map[string]struct {
+		err   error
+		again bool
+	}{
+		"no leader":                         {answer(503, 10008, "JetStream system temporarily unavailable"), true},
+		"no answer":                         {context.DeadlineExceeded, true},
+		"nobody there":                      {nats.ErrNoResponders, true},
+		"servers that are not heard of yet": {answer(400, 10005, "no suitable peers for placement, peer offline"), true},
+		"no room":                           {answer(400, 10005, "no suitable peers for placement, insufficient storage"), false},
+		"no room on the one":                {answer(500, 10047, "insufficient storage resources available"), false},
+		"not allowed":                       {nats.ErrAuthorization, false},
+		"a mistake":                         {answer(400, 10052, "stream name is required"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				err := persist(t.Context(), func(context.Context) error {
+					if asked++; asked == 5 {
+						return nil
+					}
+					return test.err
+				})
+				if again := asked > 1; again != test.again || again == (err != nil) {
+					t.Errorf("asked %d times, and %v", asked, err)
+				}
+			})
+		})
+	}
 }

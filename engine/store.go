@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -287,7 +288,7 @@ func (s *store) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 		stream, err = s.CreateOrUpdateStream(ctx, cfg)
 		return err
 	})
-	if cfg.MaxBytes > 0 && isCode(err, noSuitablePeers, noStorage) {
+	if cfg.MaxBytes > 0 && isCode(err, noSuitablePeers, noStorage) && !isAway(err) {
 		return nil, fmt.Errorf("engine: Config.VerdictBytes is %d, which %d servers of the cluster have to set aside, each in its jetstream max_file: %w", cfg.MaxBytes, s.replicas, err)
 	} else if err != nil {
 		return nil, fmt.Errorf("engine: stream %s: %w", cfg.Name, err)
@@ -301,6 +302,13 @@ const (
 	noSuitablePeers jetstream.ErrorCode = 10005
 	noStorage       jetstream.ErrorCode = 10047
 )
+
+// isAway says that a cluster knows of too few servers for something that it should make.
+// It says so, too, of one that began a moment ago, until it has heard of the others.
+func isAway(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && e.ErrorCode == noSuitablePeers && strings.Contains(e.Description, "peer offline")
+}
 
 // bucket makes sure that a bucket is there and as this version wants it.
 func (s *store) bucket(ctx context.Context, name string, age time.Duration) (kv jetstream.KeyValue, err error) {
@@ -408,10 +416,10 @@ func storeError(err error) error {
 		if fullCodes[e.ErrorCode] {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
-		if e.Code != 503 {
+		if e.Code != 503 && !isAway(err) {
 			return err
 		}
-		// A cluster without a leader, for the moment.
+		// A cluster without a leader, or without one of its servers, for the moment.
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	if errors.Is(err, nats.ErrConnectionClosed) {
