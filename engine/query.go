@@ -20,7 +20,7 @@ type Delivery struct {
 	// Verdict is the last one. While there is none, only ID, Message, Batch,
 	// App, State and what the queue knows are set.
 	Verdict
-	// Attempts are the verdicts before it, oldest first.
+	// History are the verdicts before it, the oldest first.
 	History []Verdict
 }
 

@@ -28,6 +28,7 @@ func TestKey(t *testing.T) {
 		"":                     "is missing",
 		key + "\n":             "white space",
 		key[:20]:               "cut off",
+		key + "ab":             "something was probably copied with it",
 		key[:37] + "!":         "mistyped",
 		"short":                "it has to have 20",
 		"somebodys own secret": "",
@@ -51,6 +52,7 @@ func TestAuthorization(t *testing.T) {
 		"Basic " + r.key:             "has to be Bearer",
 		"Bearer " + other:            "is not one of this server",
 		"Bearer " + r.key[:30]:       "cut off",
+		"Bearer " + r.key + "xx":     "copied with it",
 		"Bearer " + r.key[:37] + "!": "mistyped",
 		"Bearer ":                    "has to be Bearer",
 	} {

@@ -43,7 +43,11 @@ func keySum(key string) string {
 func misspelt(key string) string {
 	switch {
 	case strings.HasPrefix(key, keyPrefix) && len(key) != len(keyPrefix)+keyRandom+keyChecksum:
-		return fmt.Sprintf("it has %d characters instead of %d; it was probably cut off", len(key), len(keyPrefix)+keyRandom+keyChecksum)
+		why := "it was probably cut off"
+		if len(key) > len(keyPrefix)+keyRandom+keyChecksum {
+			why = "something was probably copied with it"
+		}
+		return fmt.Sprintf("it has %d characters instead of %d; %s", len(key), len(keyPrefix)+keyRandom+keyChecksum, why)
 	case strings.HasPrefix(key, keyPrefix) && keySum(key[:len(key)-keyChecksum]) != key[len(key)-keyChecksum:]:
 		return "its checksum is wrong, so it was mistyped"
 	}

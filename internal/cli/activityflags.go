@@ -205,20 +205,16 @@ func (a *app) readObject(flag, path string) (any, error) {
 	return json.RawMessage(b), nil
 }
 
-// moment reads a time as --expiration does, whose words about attempts would mean
-// nothing here.
+// moment reads a time; none is the zero time.
 func moment(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	e, err := message.ParseExpiration(text)
-	switch {
-	case err != nil && !strings.Contains(err.Error(), "attempt"):
+	at, err := message.ParseTime(text, now)
+	if err != nil {
 		return time.Time{}, usage("%s %w", flag, err)
-	case err != nil:
-		return time.Time{}, usage("%s has to be a duration like 1h or 7d from now, a time like 2030-01-31T12:00:00Z, or UNIX seconds", flag)
 	}
-	return time.Unix(e.Unix(now), 0), nil
+	return at, nil
 }
 
 // activityProblems names flags where payload names members.

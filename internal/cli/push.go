@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -132,25 +131,13 @@ func (f *serverFlags) keys() (keys map[string]any, problems []message.Problem) {
 		keys["app"] = f.app
 	}
 	if f.sendAt != "" {
-		at, err := parseSendAt(f.sendAt, time.Now())
+		at, err := message.ParseTime(f.sendAt, time.Now())
 		if err != nil {
 			problems = append(problems, message.Problem{Field: "--send-at", Text: err.Error()})
 		}
 		keys["send_at"] = at.UTC().Format(time.RFC3339)
 	}
 	return keys, problems
-}
-
-// parseSendAt reads a time as --expiration does.
-func parseSendAt(text string, now time.Time) (time.Time, error) {
-	e, err := message.ParseExpiration(text)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if e.Unix(now) == 0 {
-		return time.Time{}, errors.New("is 0; leave it out to send at once")
-	}
-	return time.Unix(e.Unix(now), 0), nil
 }
 
 // waitTime reads --wait; 0 means not to wait.

@@ -63,7 +63,8 @@ not in --failures. Ctrl-C stops reading and waits up to 15 seconds for outcomes.
       --to 740f4707… --title Hello --body World --sound default
   aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app \
       --batch pushes.ndjson --failures failed.ndjson --resume state --rate 5000
-  aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app       --to 80f0a1… --push-type liveactivity --event update --content-state state.json --priority 5
+  aviso send --sandbox --key AuthKey_ABC123DEFG.p8 --team A1B2C3D4E5 --topic com.example.app \
+      --to 80f0a1… --push-type liveactivity --event update --content-state state.json --priority 5
   aviso send --production --cert push.p12 --password-file password.txt --to 740f4707… --payload push.json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.send(cmd, f) },

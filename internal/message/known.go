@@ -1,6 +1,7 @@
 package message
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -88,8 +89,33 @@ func (e Expiration) Unix(now time.Time) int64 {
 
 // ParseExpiration reads 0, a duration, a time or UNIX seconds.
 func ParseExpiration(text string) (Expiration, error) {
+	if at, err := strconv.ParseInt(text, 10, 64); err == nil && at == 0 {
+		return Expiration{given: true}, nil
+	}
+	return parseLater(text, "0 (one attempt), ", "; use 0 for a single attempt")
+}
+
+// ParseTime reads a duration from now on, a time or UNIX seconds.
+func ParseTime(text string, now time.Time) (time.Time, error) {
+	e, err := parseLater(text, "", "")
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(e.Unix(now), 0), nil
+}
+
+// parseLater reads a time to come. Its errors also name what else may be given there.
+func parseLater(text, orElse, advice string) (Expiration, error) {
 	if at, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return unixExpiration(at)
+		switch {
+		case at < 0:
+			return Expiration{}, errors.New("cannot be negative" + advice)
+		case at == 0:
+			return Expiration{}, errors.New("is 0; leave it out where no time is meant")
+		case at < 365*24*3600:
+			return Expiration{}, fmt.Errorf("is %d, a time in 1970; for a duration write %ds", at, at)
+		}
+		return Expiration{given: true, at: at}, nil
 	}
 	duration, unit := text, time.Duration(1)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
@@ -97,22 +123,12 @@ func ParseExpiration(text string) (Expiration, error) {
 	}
 	if d, err := time.ParseDuration(duration); err == nil {
 		if d <= 0 || d*unit/unit != d {
-			return Expiration{}, fmt.Errorf("has to lie in the future; use 0 for a single attempt")
+			return Expiration{}, errors.New("has to lie in the future" + advice)
 		}
 		return Expiration{given: true, after: max(d*unit, time.Second)}, nil
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return Expiration{given: true, at: at.Unix()}, nil
 	}
-	return Expiration{}, fmt.Errorf("has to be 0 (one attempt), a duration like 1h or 7d, a time like 2030-01-31T12:00:00Z, or UNIX seconds")
-}
-
-func unixExpiration(at int64) (Expiration, error) {
-	switch {
-	case at < 0:
-		return Expiration{}, fmt.Errorf("cannot be negative; use 0 for a single attempt")
-	case 0 < at && at < 365*24*3600:
-		return Expiration{}, fmt.Errorf("is %d, a time in 1970; for a duration write %ds", at, at)
-	}
-	return Expiration{given: true, at: at}, nil
+	return Expiration{}, fmt.Errorf("has to be %sa duration like 1h or 7d from now, a time like 2030-01-31T12:00:00Z, or UNIX seconds", orElse)
 }
