@@ -61,15 +61,17 @@ const (
 // Defaults of Config.
 const (
 	// DefaultTimeout bounds a whole Push, resends included, if the context sets
-	// no deadline.
+	// no deadline: one minute.
 	DefaultTimeout = time.Minute
-	// DefaultRequestTimeout bounds one attempt, from writing to the answer.
+	// DefaultRequestTimeout bounds one attempt, from writing to the answer: 30
+	// seconds.
 	DefaultRequestTimeout = h2.DefaultRequestTimeout
-	// DefaultConnectWait is how long notifications wait for a connection.
+	// DefaultConnectWait is how long notifications wait for a connection: 15 seconds.
 	DefaultConnectWait = pool.DefaultConnectWait
-	// DefaultMaxDialPause is the longest pause before another attempt to connect.
+	// DefaultMaxDialPause is the longest pause before another attempt to connect: one
+	// minute.
 	DefaultMaxDialPause = pool.DefaultMaxDialPause
-	// DefaultMaxConnections is how many connections a client opens at most.
+	// DefaultMaxConnections is how many connections a client opens at most: four.
 	DefaultMaxConnections = pool.DefaultMaxConns
 	// DefaultMaxInFlight bounds the notifications that Push holds at once; it
 	// exceeds what DefaultMaxConnections connections of 1,000 streams carry.
@@ -128,24 +130,25 @@ type Config struct {
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// MaxConnections bounds the connections open at once. The client starts
-	// with one and opens another when all are full for a while.
+	// with one and opens another when all are full for a while. The default is 4.
 	MaxConnections int
 	// MaxInFlight bounds the notifications that concurrent Push calls hold;
-	// further calls wait, or give up with their context.
+	// further calls wait, or give up with their context. The default is 8192.
 	MaxInFlight int
 	// BatchWindow bounds the notifications that one PushAll holds; more than
-	// streams × connections gains nothing.
+	// streams × connections gains nothing. The default is 8192.
 	BatchWindow int
 
 	// RequestTimeout bounds one attempt: a request that is not answered by then
-	// is Unknown. APNs has been seen never to answer some requests.
+	// is Unknown. APNs has been seen never to answer some requests. The default is
+	// 30 seconds.
 	RequestTimeout time.Duration
 	// Timeout bounds a whole Push if its context has no deadline, and every
-	// notification of PushAll.
+	// notification of PushAll. The default is one minute.
 	Timeout time.Duration
 	// ConnectWait is how long notifications wait while no connection can be
 	// had. Trouble that waiting does not cure, like a certificate that is not
-	// accepted, is reported at once.
+	// accepted, is reported at once. The default is 15 seconds.
 	ConnectWait time.Duration
 	// MaxDialPause bounds the pause after attempts to connect that failed, which
 	// doubles from a second and is shortened by up to a half at random. Whoever
@@ -153,7 +156,7 @@ type Config struct {
 	MaxDialPause time.Duration
 	// MaxAttempts bounds how often one notification is written when APNs asks
 	// for patience (429 and 5xx). What was certainly not processed is sent
-	// again regardless, within the deadline.
+	// again regardless, within the deadline. The default is 5.
 	MaxAttempts int
 	// ResendUnknown sends notifications again whose outcome is unknown, at the
 	// risk of duplicates, as if each had ResendUnknown set.

@@ -74,6 +74,16 @@ func ExpireAt(t time.Time) Expiration {
 	return Expiration{at: t.Unix(), state: expirationAt}
 }
 
+// ExpireAfter asks APNs to try for so long from now on. Seconds count, and a part of one
+// counts as a whole; what is not positive is refused before sending, as a time in the
+// past.
+func ExpireAfter(d time.Duration) Expiration {
+	if d > 0 {
+		d += time.Second - 1
+	}
+	return ExpireAt(time.Now().Add(d))
+}
+
 // ExpireAtUnix is ExpireAt for the value of apns-expiration: UNIX seconds, or 0
 // for ExpireImmediately.
 func ExpireAtUnix(seconds int64) Expiration {

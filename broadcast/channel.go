@@ -26,10 +26,11 @@ const (
 	StoreLatest = proto.StoreLatest
 )
 
-// StorageMax is how long APNs keeps the last message of a StoreLatest channel.
+// StorageMax is how long APNs keeps the last message of a StoreLatest channel: eight
+// hours.
 const StorageMax = proto.ChannelStorageMax
 
-// MaxChannels is how many channels an app may have in each environment.
+// MaxChannels is how many channels an app may have in each environment: 10,000.
 const MaxChannels = proto.MaxChannels
 
 // Channel is a broadcast channel. Keep all of it: APNs lists ids only, and has no

@@ -59,5 +59,5 @@ func (e *Engine) Apps() (list []AppInfo) {
 	return list
 }
 
-// MaxTargets is how many targets one Submit takes; more are a batch.
+// MaxTargets is how many targets one Submit takes, 100,000; more are a batch.
 const MaxTargets = maxTargets

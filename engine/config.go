@@ -24,22 +24,27 @@ type Config struct {
 	// Window bounds, for each lane of each app and environment, the
 	// notifications that were handed to the client and have no verdict on disk
 	// yet. It is also what a crash can repeat. More than streams × connections
-	// gains nothing, except that verdicts take a few milliseconds to be written.
+	// gains nothing, except that verdicts take a few milliseconds to be written. The
+	// default is 16384.
 	Window int
 	// Lease is how long a chunk belongs to an engine that gives no sign of
 	// life; then another one takes over. It has to exceed any pause of the
-	// process.
+	// process. The default is 30 seconds.
 	Lease time.Duration
 	// Lifetime is how long a notification is worth sending that has no
-	// expiration; one that expires immediately is worth ImmediateLifetime.
+	// expiration; one that expires immediately is worth ImmediateLifetime. The defaults are
+	// 24 hours and 30 seconds.
 	Lifetime, ImmediateLifetime time.Duration
 	// Linger is how long single notifications wait for others while the log is
-	// busy, to share a write with them. The urgent lane never waits.
+	// busy, to share a write with them. The urgent lane never waits. The default is a
+	// millisecond.
 	Linger time.Duration
-	// VerdictAge and VerdictBytes bound the verdicts that are kept.
+	// VerdictAge and VerdictBytes bound the verdicts that are kept. The defaults are seven
+	// days and 4 GiB.
 	VerdictAge   time.Duration
-	VerdictBytes int64
-	// SuppressionAge is how long a dead device token is remembered.
+	VerdictBytes int64 // 4 GiB by default
+	// SuppressionAge is how long a dead device token is remembered. The default is 400
+	// days.
 	SuppressionAge time.Duration
 
 	// Logger receives what an operator has to know: Warn for what needs

@@ -49,7 +49,7 @@ type Config struct {
 	// default is DefaultMaxInFlight, the most is 16,777,216.
 	MaxInFlight int
 	// BatchWindow bounds the notifications that one PushAll holds; more than
-	// MaxInFlight gains nothing.
+	// MaxInFlight gains nothing. The default is 65536.
 	BatchWindow int
 	// MaxPayload bounds the payload, in bytes: 2048 unless set, the limit since
 	// 2014. Before it was 256. A gateway to today's interface may take 4096.
@@ -57,16 +57,16 @@ type Config struct {
 
 	// Timeout bounds how long a notification waits until it is written, if its
 	// context has no deadline, and in PushAll always. The outcome follows
-	// within SettleTime.
+	// within SettleTime. The default is one minute.
 	Timeout time.Duration
 	// ConnectWait is how long notifications wait while no connection can be
 	// had. Trouble that waiting does not cure, like a certificate that is not
-	// accepted, is reported at once.
+	// accepted, is reported at once. The default is 15 seconds.
 	ConnectWait time.Duration
 	// MaxAttempts bounds how often one notification is written when the server
 	// reports trouble of its own (status 1, 255) and, with ResendUnknown, when
 	// the connection ends without a word. What was certainly not processed is
-	// sent again regardless, within Timeout.
+	// sent again regardless, within Timeout. The default is 5.
 	MaxAttempts int
 	// ResendUnknown sends notifications again whose outcome is unknown since
 	// the connection ended without an error packet, at the risk of duplicates,

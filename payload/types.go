@@ -80,7 +80,7 @@ var (
 	_ Broadcast = Raw{}
 )
 
-// MaxBroadcast is the largest body of a broadcast, in bytes ("Sending
+// MaxBroadcast is the largest body of a broadcast, in bytes: 5,120 ("Sending
 // broadcast push notification requests to APNs").
 const MaxBroadcast = proto.MaxPayloadBroadcast
 

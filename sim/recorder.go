@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"aviso.example/internal/proto"
 )
@@ -49,6 +51,15 @@ func (p Payload) MarshalJSON() ([]byte, error) {
 		return p, nil
 	}
 	return json.Marshal(map[string]string{"base64": base64.StdEncoding.EncodeToString(p)})
+}
+
+// String returns it as text, so that a push in the output of a test can be read. What is
+// no text is quoted, with its bytes as escapes.
+func (p Payload) String() string {
+	if !utf8.Valid(p) {
+		return strconv.Quote(string(p))
+	}
+	return string(p)
 }
 
 // Credential says with what a push was sent, without the secret itself.

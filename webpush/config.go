@@ -34,30 +34,33 @@ type Config struct {
 	ExtraRoots []byte
 
 	// MaxOrigins bounds the push services whose connections are kept while
-	// nothing is sent to them; those not used for longest are closed first.
+	// nothing is sent to them; those not used for longest are closed first. The default is
+	// 128.
 	MaxOrigins int
-	// MaxConnections bounds the connections to one origin. HTTP/2 needs one.
+	// MaxConnections bounds the connections to one origin. HTTP/2 needs one. The default is
+	// 4.
 	MaxConnections int
 	// MaxInFlightPerOrigin bounds the requests under way at one origin, and with it
-	// what a slow one can take from the others.
+	// what a slow one can take from the others. The default is 64.
 	MaxInFlightPerOrigin int
 	// MaxInFlight bounds the requests under way in all; further calls of Send
-	// wait, or give up with their context.
+	// wait, or give up with their context. The default is 1024.
 	MaxInFlight int
-	// BatchWindow bounds the messages that one SendAll holds.
+	// BatchWindow bounds the messages that one SendAll holds. The default is 4096.
 	BatchWindow int
 
 	// RequestTimeout bounds one attempt, connecting included. A request that was
-	// handed to the connection and is not answered by then is Unknown.
+	// handed to the connection and is not answered by then is Unknown. The default is 30
+	// seconds.
 	RequestTimeout time.Duration
 	// Timeout bounds a whole Send if its context has no deadline. A message of
 	// SendAll does not use it up while it waits for its turn at a push service that
-	// takes others meanwhile.
+	// takes others meanwhile. The default is one minute.
 	Timeout time.Duration
 	// MaxAttempts is how often a message is handed to the push service before the
 	// last refusal counts. 429, 500 and 503 are tried again, after what Retry-After
 	// says or else with a growing pause, if it ends before the deadline and within
-	// the TTL.
+	// the TTL. The default is 4.
 	MaxAttempts int
 	// ResendUnknown sends again what got no answer, or a gateway's 502 or 504, at the
 	// risk that the user sees it twice. A topic makes that less likely.

@@ -4,7 +4,7 @@ import "time"
 
 // Limits of the protocol and of Apple's push service.
 const (
-	// MaxPayload is how many bytes a message may have before encryption: a body
+	// MaxPayload is how many bytes a message may have before encryption, 3,993: a body
 	// of 4,096 bytes, which every push service takes (RFC 8030 section 7.2; Apple
 	// takes no more), less 86 bytes of header, the delimiter and the 16 bytes that
 	// authenticate (RFC 8291 section 4).

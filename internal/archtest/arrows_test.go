@@ -26,6 +26,7 @@ var layers = []struct {
 	{"one file per command; the only place that knows every part", []string{"internal/cli"}},
 	{"the web page is a client of the API and of the simulator's API", []string{"internal/console"}},
 	{"old programs of the binary protocol meet today's client", []string{"legacy/gateway"}},
+	{"a client and a simulator in one line, for who tests with both of ours", []string{"apnstest/apnsclient"}},
 	{"servers and helpers made of the parts below", []string{"apnstest", "internal/api", "internal/exampleapns", "legacy", "wallet/sqlite", "wallet/webservice/storetest"}},
 	{
 		"independent trades: whoever signs passes, sends Web Push, simulates APNs or queues jobs needs none of the others",
@@ -122,8 +123,8 @@ var soleImporters = []struct {
 	{"golang.org/x/image", []string{"internal/passview", "internal/passsample"}, "as the barcodes, and for the placeholder images of a sample"},
 	{"flag", nil, "package flag registers globals; commands use cobra"},
 	{"log", nil, "log/slog is used throughout"},
-	{"testing", []string{"apnstest", "internal/await", "internal/memnet", "wallet/webservice/storetest"}, "it belongs in tests and in what helps them"},
-	{module + "/apnstest", nil, "it is for tests, which are not looked at here"},
+	{"testing", []string{"apnstest", "apnstest/apnsclient", "internal/await", "internal/memnet", "wallet/webservice/storetest"}, "it belongs in tests and in what helps them"},
+	{module + "/apnstest", []string{"apnstest/apnsclient"}, "it is for tests, which are not looked at here"},
 	{module + "/wallet/webservice/storetest", nil, "as apnstest"},
 	{module + "/internal/exampleapns", nil, "it is for examples, which are tests"},
 	{module + "/internal/memnet", []string{"apnstest"}, "a network inside the process is for tests"},

@@ -65,14 +65,15 @@ type Config struct {
 	// What a program wrote after a rejected notification it has to send again
 	// from memory, so the window, and what waits in the sockets, has to be smaller
 	// than that memory: 1,000 notifications in npm's apn, 10,000 in go-libapns.
-	// The least is 1, the most 8192.
+	// The least is 1, the most 8192. The default is 256.
 	Window int
 	// MaxConnections bounds the connections of programs; more are not accepted
 	// until others end. If there are several providers, none has more than three
-	// quarters of them.
+	// quarters of them. The default is 8192.
 	MaxConnections int
 	// HoldTime is how long a notification is kept while it cannot be sent through
-	// no fault of its own; then the program is told of a processing error.
+	// no fault of its own; then the program is told of a processing error. The default is
+	// 15 minutes.
 	HoldTime time.Duration
 	// DropUnknown leaves it at one attempt when no answer came from APNs, and
 	// tells the program status 255. Otherwise such a notification is sent again,
