@@ -2,6 +2,7 @@ package legacy
 
 import (
 	"fmt"
+	"slices"
 
 	"aviso.example/apns"
 	"aviso.example/internal/proto"
@@ -82,6 +83,15 @@ func (s Status) info() statusInfo {
 	}
 	return statusInfo{status: s, name: "not documented", httpStatus: 500}
 }
+
+// Known reports whether Apple documented it.
+func (s Status) Known() bool {
+	return slices.ContainsFunc(statuses, func(row statusInfo) bool { return row.status == s })
+}
+
+// Meaning is what Apple's table says of it, like "invalid device token"; for a status
+// that is not in the table, "not documented".
+func (s Status) Meaning() string { return s.info().name }
 
 // String returns number and meaning, like "8 (invalid device token)".
 func (s Status) String() string { return fmt.Sprintf("%d (%s)", uint8(s), s.info().name) }

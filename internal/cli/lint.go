@@ -20,7 +20,7 @@ const maxLintFile = 1 << 20
 type lintFlags struct {
 	pushType, topic, expiration, environment string
 	priority                                 int
-	broadcast, critical, rules               bool
+	broadcast, critical, rules, strict       bool
 }
 
 func (a *app) lintCommand() *cobra.Command {
@@ -33,7 +33,8 @@ what it accepts and the device then drops without a word, and what looks like a
 mistake, each with the fix. FILE - is standard input. What is known besides, such
 as the push type and the topic, switches on the rules about it.
 
-The exit code is 3 if APNs would reject it, else 0.`,
+The exit code is 3 if APNs would reject it, with --strict also if there is anything
+else to find fault with, else 0.`,
 		Example: `  aviso lint push.json --push-type alert
   echo '{"aps":{}}' | aviso lint - --push-type background --priority 10 --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -57,6 +58,7 @@ The exit code is 3 if APNs would reject it, else 0.`,
 	flags.StringVar(&f.environment, "environment", "", "the `NAME` of the environment: sandbox or production")
 	flags.BoolVar(&f.broadcast, "broadcast", false, "it goes to a channel")
 	flags.BoolVar(&f.critical, "critical-alerts", false, "the app has the critical-alerts entitlement")
+	flags.BoolVar(&f.strict, "strict", false, "exit with 3 for whatever is found, as for a check in CI")
 	flags.BoolVar(&f.rules, "rules", false, "list all rules instead")
 	return cmd
 }
@@ -110,7 +112,7 @@ func (a *app) lint(flags *pflag.FlagSet, f *lintFlags, path string) error {
 	} else {
 		a.printFindings(findings, len(data), limit)
 	}
-	if err == nil && rejected {
+	if err == nil && (rejected || f.strict && len(findings) > 0) {
 		err = exit(ExitRejected)
 	}
 	return err

@@ -153,8 +153,8 @@ func printStates[N int | int64](a *app, states map[string]N) {
 func (a *app) printReasons(reasons []api.ReasonCount) {
 	for _, r := range reasons {
 		a.printf("    %-32s %s\n", r.Reason, grouped(r.Count))
-		if advice := strings.Trim(r.Action+". "+r.Advice, ". "); advice != "" {
-			a.printf("      %s.\n", advice)
+		if advice := whatToDo(r.Action, r.Advice); advice != "" {
+			a.printf("      %s\n", advice)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -166,8 +165,8 @@ func (b *batchRun) report() error {
 				name = r.Class
 			}
 			a.printf("    %-32s %s\n", name, grouped(r.Count))
-			if advice := strings.Trim(string(r.Action)+". "+r.Advice, ". "); advice != "" {
-				a.printf("      %s.\n", advice)
+			if advice := whatToDo(r.Action, r.Advice); advice != "" {
+				a.printf("      %s\n", advice)
 			}
 			if r.Example != "" {
 				a.printf("      such as: %s\n", r.Example)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -132,9 +133,20 @@ func (a *app) printVerdict(v verdict) {
 		line("due", v.RetryAt.UTC().Format(time.RFC3339))
 	}
 	line("why", v.Error)
-	if v.Action != "" || v.Advice != "" {
-		line("what to do", strings.Trim(string(v.Action)+". "+v.Advice, ". ")+".")
+	line("what to do", whatToDo(v.Action, v.Advice))
+}
+
+// whatToDo is an action and the advice that goes with it, in a sentence or two; the
+// action alone is said where the advice begins with it anyway.
+func whatToDo[T ~string](action T, advice string) string {
+	first, rest := string(action), strings.Trim(advice, ". ")
+	if rest != "" && first != "" && !strings.HasPrefix(strings.ToLower(rest), strings.ToLower(first)) {
+		return first + ". " + rest + "."
 	}
+	if first = cmp.Or(rest, first); first != "" {
+		first += "."
+	}
+	return first
 }
 
 func reasonText(status int, reason apns.Reason) string {

@@ -337,7 +337,5 @@ func (a *app) printWebpush(v webpushVerdict) {
 	if v.RetryAfter > 0 {
 		line("retry after", (time.Duration(v.RetryAfter) * time.Second).String())
 	}
-	if v.Action != "" || v.Advice != "" {
-		line("what to do", strings.Trim(string(v.Action)+". "+v.Advice, ". ")+".")
-	}
+	line("what to do", whatToDo(v.Action, v.Advice))
 }
