@@ -27,7 +27,8 @@ type Config struct {
 	// Ports are ports that endpoints may have beside 443.
 	Ports []int
 	// AllowLoopback lets endpoints at localhost, 127.0.0.1 and ::1 through, on any
-	// port and still with TLS. It is for tests and development.
+	// port, with https or with http, which is what most push services for tests speak.
+	// It is for tests and development.
 	AllowLoopback bool
 	// ExtraRoots are certificates in PEM to trust in addition to the system's,
 	// such as those of a push service in a test.

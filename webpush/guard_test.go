@@ -2,6 +2,7 @@ package webpush
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
@@ -209,5 +210,37 @@ func TestLoopback(t *testing.T) {
 	}
 	if elsewhere > 0 {
 		t.Error("a redirect was followed")
+	}
+}
+
+// Push services for tests speak http at this machine. They can be sent to where this
+// machine can, and the audience of the signature is theirs.
+func TestLoopbackWithoutTLS(t *testing.T) {
+	r, _ := newReceiver(t, "https://push.example.com/x")
+	audience := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, rest, _ := strings.Cut(r.Header.Get("Authorization"), ".")
+		claims, _, _ := strings.Cut(rest, ".")
+		data, err := base64.RawURLEncoding.DecodeString(claims)
+		if err != nil {
+			t.Error(err)
+		}
+		audience <- string(data)
+		w.WriteHeader(201)
+	}))
+	defer server.Close()
+	s, err := r.Subscription(strings.Replace(server.URL, "127.0.0.1", "localhost", 1) + "/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := newClient(t, nil, func(c *Config) { c.AllowLoopback = true })
+	if _, err := open.Send(t.Context(), s, &Message{Payload: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	if claims := <-audience; !strings.Contains(claims, `"aud":"http://localhost:`) {
+		t.Error(claims)
+	}
+	if _, err := newClient(t, nil).Send(t.Context(), s, &Message{}); OutcomeOf(err) != NotSent || !strings.Contains(err.Error(), "AllowLoopback") {
+		t.Error(err)
 	}
 }

@@ -96,8 +96,9 @@ func parseAuth(p *problems, field, text string) (auth [authLength]byte) {
 	return auth
 }
 
-// parseEndpoint takes what RFC 8030 allows: an absolute https URL. The problems
-// do not quote it.
+// parseEndpoint takes what RFC 8030 allows, an absolute https URL, and what push services
+// for tests have: an http URL at this machine, for the client to refuse or take. The
+// problems do not quote it.
 func parseEndpoint(p *problems, endpoint string) *url.URL {
 	const field = "endpoint"
 	if endpoint == "" {
@@ -117,9 +118,9 @@ func parseEndpoint(p *problems, endpoint string) *url.URL {
 	case err != nil:
 		p.add(field, "is not a URL") // err quotes it
 		return nil
-	case u.Scheme == "http":
+	case u.Scheme == "http" && !isLoopbackHost(strings.ToLower(u.Hostname())):
 		p.add(field, "begins with http:, and push services speak https: only (RFC 8030 section 8)")
-	case u.Scheme != "https":
+	case u.Scheme != "https" && u.Scheme != "http":
 		p.add(field, "is not an https: URL; copy it as the browser gave it")
 	case u.Hostname() == "":
 		p.add(field, "has no host")
@@ -169,15 +170,22 @@ func originOf(u *url.URL) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if port := portOf(u); port != 443 {
+	if port := portOf(u); port != usualPort(u) {
 		host += ":" + strconv.Itoa(port)
 	}
-	return "https://" + host
+	return u.Scheme + "://" + host
+}
+
+func usualPort(u *url.URL) int {
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
 }
 
 func portOf(u *url.URL) int {
 	if u.Port() == "" {
-		return 443
+		return usualPort(u)
 	}
 	n, _ := strconv.Atoi(u.Port())
 	return n

@@ -94,6 +94,7 @@ func TestSubscriptionProblems(t *testing.T) {
 		{`{"endpoint":"` + someEndpoint + `","keys":{"p256dh":"` + someP256dh[:86] + `w","auth":"ab+-"}}`, []string{"keys.p256dh is not a point", "keys.auth mixes"}},
 		{`{"subscription":{"endpoint":"x"}}`, []string{`under "subscription"`}},
 		{`{"endpoint":"http://geheim.example/x",` + valid + `}`, []string{"endpoint begins with http:"}},
+		{`{"endpoint":"http://localhost.geheim.example/x",` + valid + `}`, []string{"endpoint begins with http:"}},
 		{`{"endpoint":"` + strings.Repeat("x", maxEndpoint+1) + `",` + valid + `}`, []string{"endpoint has more than 4096 bytes"}},
 		{strings.Repeat(" ", maxSubscription) + `{}`, []string{"has more than 16384 bytes"}},
 	} {
