@@ -53,14 +53,8 @@ func (f *channelFlags) register(cmd *cobra.Command) {
 // manage connects to where channels are managed and does something there.
 func (f *channelFlags) manage(a *app, cmd *cobra.Command, do func(context.Context, *broadcast.Manager) error) error {
 	var cfg apns.Config
-	if err := f.target.apply(cmd.Flags(), &cfg); err != nil {
+	if err := allWrong(f.target.apply(cmd.Flags(), &cfg), f.identity.apply(a, &cfg), checkTimeout(cmd.Flags(), f.timeout)); err != nil {
 		return err
-	}
-	if err := f.identity.apply(a, &cfg); err != nil {
-		return err
-	}
-	if cmd.Flags().Changed("timeout") && f.timeout <= 0 {
-		return usage("--timeout is %v; it has to be a time like 30s", f.timeout)
 	}
 	cfg.BundleID, cfg.Timeout = f.topic, f.timeout
 	if a.verbose > 0 {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -42,6 +43,36 @@ func (e *exitError) Unwrap() error { return e.err }
 // usage is an error of whoever wrote the command line.
 func usage(format string, args ...any) error {
 	return &exitError{ExitUsage, fmt.Errorf(format, args...)}
+}
+
+// problemList is what is wrong with a command line.
+type problemList []error
+
+func (list problemList) Error() string {
+	if len(list) == 1 {
+		return list[0].Error()
+	}
+	text := fmt.Sprintf("there are %d problems:", len(list))
+	for _, err := range list {
+		text += "\n  " + err.Error()
+	}
+	return text
+}
+
+// allWrong says everything that is wrong with a command line at once; nil if nothing is.
+func allWrong(errs ...error) error {
+	var list problemList
+	for _, err := range errs {
+		if several, ok := errors.AsType[problemList](err); ok {
+			list = append(list, several...)
+		} else if err != nil {
+			list = append(list, err)
+		}
+	}
+	if list == nil {
+		return nil
+	}
+	return &exitError{ExitUsage, list}
 }
 
 // exit ends the command with a code after everything has been printed.

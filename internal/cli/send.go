@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"aviso.example/apns"
 	"aviso.example/internal/message"
@@ -86,20 +87,22 @@ not in --failures. Ctrl-C stops reading and waits up to 15 seconds for outcomes.
 // config gathers everything that makes a client.
 func (f *sendFlags) config(a *app, cmd *cobra.Command) (apns.Config, error) {
 	var cfg apns.Config
-	if err := f.target.apply(cmd.Flags(), &cfg); err != nil {
+	err := allWrong(f.target.apply(cmd.Flags(), &cfg), f.identity.apply(a, &cfg), checkTimeout(cmd.Flags(), f.timeout))
+	if err != nil {
 		return cfg, err
-	}
-	if err := f.identity.apply(a, &cfg); err != nil {
-		return cfg, err
-	}
-	if cmd.Flags().Changed("timeout") && f.timeout <= 0 {
-		return cfg, usage("--timeout is %v; it has to be a time like 30s", f.timeout)
 	}
 	cfg.Timeout, cfg.ResendUnknown = f.timeout, f.resendUnknown
 	if a.verbose > 0 { // without it, the verdict says the same
 		cfg.Logger = a.logger()
 	}
 	return cfg, nil
+}
+
+func checkTimeout(flags *pflag.FlagSet, timeout time.Duration) error {
+	if flags.Changed("timeout") && timeout <= 0 {
+		return usage("--timeout is %v; it has to be a time like 30s", timeout)
+	}
+	return nil
 }
 
 // newClient makes a client; its complaints speak of flags.
@@ -125,34 +128,39 @@ func defaultTopic(m *message.Message, cfg *apns.Config) {
 	}
 }
 
-func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
-	cfg, err := f.config(a, cmd)
-	if err != nil {
-		return err
-	}
-	m, err := f.message(a, cmd.Flags())
-	if err != nil {
-		return err
-	}
-	if err := f.activityFlags.apply(a, cmd.Flags(), m, false); err != nil {
-		return err
-	}
-	defaultTopic(m, &cfg)
-	if err := f.batchFlags.check(cmd.Flags()); err != nil {
-		return err
-	}
-	if f.batch != "" {
-		return a.sendBatch(cmd, f, cfg, m)
-	}
+// checkTo looks at the device tokens of a command that sends no batch.
+func (f *sendFlags) checkTo() error {
 	switch {
 	case len(f.to) == 0:
 		return usage("--to is missing: the device token to send to, as the app received it")
 	case len(f.to) > 1 && f.id != "":
 		return usage("--id names one notification, but there are %d device tokens", len(f.to))
 	}
-	body, err := m.AppendPayload(nil, flagName)
-	if err != nil {
-		return usage("%w", err)
+	return nil
+}
+
+func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
+	cfg, err := f.config(a, cmd)
+	m, messageErr := f.message(a, cmd.Flags())
+	if messageErr == nil {
+		messageErr = f.activityFlags.apply(a, cmd.Flags(), m, false)
+	}
+	wrong := []error{err, messageErr, f.batchFlags.check(cmd.Flags())}
+	var body []byte
+	if f.batch == "" {
+		wrong = append(wrong, f.checkTo())
+		if messageErr == nil {
+			if body, err = m.AppendPayload(nil, flagName); err != nil {
+				wrong = append(wrong, usage("%w", err))
+			}
+		}
+	}
+	if err := allWrong(wrong...); err != nil {
+		return err
+	}
+	defaultTopic(m, &cfg)
+	if f.batch != "" {
+		return a.sendBatch(cmd, f, cfg, m)
 	}
 	now := time.Now()
 	list := make([]*apns.Notification, len(f.to))
