@@ -27,6 +27,7 @@ func TestDerivedHeaders(t *testing.T) {
 		Priority        int
 		Expiration      string
 	}
+	const wakes = `{"aps":{"content-available":1},"id":7}`
 	tests := []struct {
 		n    apns.Notification
 		want wire
@@ -48,6 +49,16 @@ func TestDerivedHeaders(t *testing.T) {
 		{apns.Notification{Topic: "pass.com.example"}, wire{"pass.com.example", "", 0, ""}},
 		{apns.Notification{Topic: "order.com.example"}, wire{"order.com.example", "", 0, ""}},
 		{apns.Notification{Topic: "web.com.example"}, wire{"web.com.example", "", 0, ""}},
+		// What topic and payload tell.
+		{apns.Notification{Topic: "com.apple.mgmt.External.0"}, wire{"com.apple.mgmt.External.0", "mdm", 10, ""}},
+		{apns.Notification{Payload: []byte(wakes)}, wire{"com.example.app", "background", 5, ""}},
+		{apns.Notification{Payload: []byte(wakes), Priority: apns.PriorityConserve}, wire{"com.example.app", "background", 5, ""}},
+		{apns.Notification{Payload: []byte(wakes), Priority: apns.PriorityImmediate}, wire{"com.example.app", "alert", 10, ""}},
+		{apns.Notification{Payload: []byte(wakes), PushType: apns.PushTypeAlert}, wire{"com.example.app", "alert", 10, ""}},
+		{apns.Notification{Payload: []byte(wakes), PushType: apns.PushTypeBackground}, wire{"com.example.app", "background", 5, ""}},
+		{apns.Notification{Payload: []byte(wakes), Topic: "pass.com.example"}, wire{"pass.com.example", "", 0, ""}},
+		{apns.Notification{Payload: []byte(`{"aps":{"content-available":1,"sound":"default"}}`)}, wire{"com.example.app", "alert", 10, ""}},
+		{apns.Notification{Payload: []byte(`{"aps":{},"content-available":1}`)}, wire{"com.example.app", "alert", 10, ""}},
 		{apns.Notification{Expiration: apns.ExpireImmediately}, wire{"com.example.app", "alert", 10, "0"}},
 		{apns.Notification{Expiration: apns.ExpireAtUnix(1262304000)}, wire{"com.example.app", "alert", 10, "1262304000"}},
 	}
@@ -56,7 +67,10 @@ func TestDerivedHeaders(t *testing.T) {
 		client := newClient(t, server, nil)
 		for i, test := range tests {
 			n := test.n
-			n.DeviceToken, n.Payload, n.CollapseID = fmt.Sprintf("%064x", i), []byte(hello), fmt.Sprint("c", i)
+			n.DeviceToken, n.CollapseID = fmt.Sprintf("%064x", i), fmt.Sprint("c", i)
+			if n.Payload == nil {
+				n.Payload = []byte(hello)
+			}
 			receipt, err := client.Push(t.Context(), &n)
 			if r, ok := errors.AsType[*apns.RejectedError](err); err != nil && (!ok || n.Topic == "" || r.Reason != apns.ReasonTopicDisallowed) {
 				t.Errorf("%+v: %v", test.want, err)

@@ -145,6 +145,7 @@ type head struct {
 type headKey struct {
 	bundleID, topic string
 	pushType        PushType
+	byPayload       PushType // where none is stated
 	priority        Priority
 }
 
@@ -160,7 +161,7 @@ type heads struct {
 const maxHeads = 4096
 
 func (h *heads) get(n *Notification, bundleID string) (head, []Problem) {
-	key := headKey{n.BundleID, n.Topic, n.PushType, n.Priority}
+	key := headKey{n.BundleID, n.Topic, n.PushType, n.typeOfPayload(), n.Priority}
 	known := h.known.Load()
 	if known != nil {
 		if hd, ok := (*known)[key]; ok {

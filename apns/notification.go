@@ -11,9 +11,9 @@ import (
 	"aviso.example/internal/proto"
 )
 
-// PushType is the value of apns-push-type. The zero value means alert, or no
-// push type at all for Wallet passes, Wallet orders and Safari websites, which have
-// none.
+// PushType is the value of apns-push-type. The zero value means no push type at all
+// for Wallet passes, Wallet orders and Safari websites, which have none, mdm for an MDM
+// topic, background for a payload that only wakes the app, and else alert.
 type PushType = proto.PushType
 
 // The eleven push types ("Sending notification requests to APNs").
@@ -193,7 +193,7 @@ func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic strin
 	named := n.Topic
 	if n.BundleID != "" {
 		bundleID = n.BundleID
-	} else if isWholeTopic(bundleID) && named == "" {
+	} else if named == "" && proto.TypeOfTopic(bundleID) != "" {
 		named = bundleID // the certificate has nothing else
 	}
 	switch {
@@ -229,14 +229,6 @@ func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic strin
 	return bundleID + rule.TopicSuffix, nil
 }
 
-// isWholeTopic says that what stands for a bundle identifier is the topic of one push
-// type.
-func isWholeTopic(id string) bool {
-	return strings.HasPrefix(id, proto.TopicPrefixMDM) || slices.ContainsFunc(proto.TypeRules, func(rule proto.TypeRule) bool {
-		return rule.TopicSuffix != "" && strings.HasSuffix(id, rule.TopicSuffix)
-	})
-}
-
 // checkTopic looks for what can never be a topic. What bundle identifiers may
 // look like is for Apple to say.
 func checkTopic(field, topic string) *Problem {
@@ -257,27 +249,37 @@ func checkTopic(field, topic string) *Problem {
 	return nil
 }
 
-// usual is what n.PushType stands for.
-func (n *Notification) usual(bundleID string) PushType {
+// EffectivePushType is the push type that a notification goes out with: PushType, or
+// where that is not set mdm for an MDM topic, background for a payload that only wakes
+// the app, and else alert; a topic with the suffix of another push type is refused then. It
+// is empty for passes, orders and websites. bundleID stands in for Config.BundleID.
+func (n *Notification) EffectivePushType(bundleID string) PushType {
 	if n.PushType != "" {
 		return n.PushType
 	}
 	topic := cmp.Or(n.Topic, n.BundleID, bundleID)
+	if proto.HasNoType(topic) {
+		return ""
+	}
 	if strings.HasPrefix(topic, proto.TopicPrefixMDM) {
 		return PushTypeMDM
 	}
-	for _, prefix := range []string{proto.TopicPrefixPass, proto.TopicPrefixOrder, proto.TopicPrefixWebsite} {
-		if strings.HasPrefix(topic, prefix) {
-			return ""
-		}
+	return cmp.Or(n.typeOfPayload(), PushTypeAlert)
+}
+
+// typeOfPayload is the push type that the payload tells where none is stated. Whoever
+// states a priority that it cannot have means something else.
+func (n *Notification) typeOfPayload() PushType {
+	if n.PushType != "" || n.Priority != 0 && n.Priority != PriorityConserve {
+		return ""
 	}
-	return PushTypeAlert
+	return proto.TypeOfPayload(n.Payload)
 }
 
 // checkHead checks what goes into the shared part of the header section and
 // returns it.
 func (n *Notification) checkHead(bundleID string) (topic string, pushType PushType, priority Priority, problems []Problem) {
-	pushType = n.usual(bundleID)
+	pushType = n.EffectivePushType(bundleID)
 	var rule *proto.TypeRule
 	if r, ok := proto.RuleFor(pushType); ok {
 		rule = &r

@@ -86,7 +86,7 @@ func (e *Engine) Submit(ctx context.Context, m *Message, targets []Target) (*Rec
 	case len(targets) > maxTargets:
 		return nil, &InputError{"Targets", fmt.Sprintf("has %d device tokens; the limit is %d, and a batch has none", len(targets), maxTargets)}
 	}
-	lane := usualLane(m.Notification.PushType, len(targets))
+	lane := usualLane(t.pushType, len(targets))
 	if m.Lane != nil {
 		lane = *m.Lane
 	}
@@ -132,7 +132,7 @@ func (e *Engine) template(m *Message, now time.Time) (*appState, apns.Environmen
 		return fail("Environment", "is %s, for which app %s has no credential", environment, app.ID)
 	}
 	n := m.Notification
-	n.DeviceToken = "00"
+	n.DeviceToken, n.PushType = "00", n.EffectivePushType(app.BundleID)
 	if err := n.Validate(app.BundleID, now); err != nil {
 		return nil, 0, template{}, err
 	}

@@ -36,7 +36,7 @@ func FuzzMessage(f *testing.F) {
 		if !json.Valid(body) || len(targets) == 0 || s.message.App != "shop" || s.message.Environment == nil || !json.Valid(s.message.Notification.Payload) {
 			t.Fatalf("took %q as %+v", body, s.message)
 		}
-		s.write(&engine.Receipt{Message: engine.MessageID{First: apns.NewID(), Count: len(targets)}, Refused: []engine.RefusedTarget{{Index: 0, Problem: "\"\n"}}})
+		s.write(&engine.Receipt{Message: engine.MessageID{First: apns.NewID(), Count: len(targets)}, Refused: []engine.RefusedTarget{{Index: 0, Problem: "\"\n"}}}, nil)
 		var receipt MessageReceipt
 		if err := json.Unmarshal(s.answer, &receipt); err != nil || len(receipt.Deliveries) != len(targets) && len(targets) <= maxListed || receipt.Refused[0].Problem != "\"\n" {
 			t.Errorf("%v in %s", err, s.answer)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ type BatchReceipt struct {
 	// Errors are the first of them.
 	Errors        []LineProblem `json:"errors,omitempty" doc:"The first 1,000 wrong lines."`
 	ErrorsOmitted int64         `json:"errors_omitted,omitempty" doc:"How many wrong lines there were beyond those."`
+	// Warnings are what the linter has to say about its first lines.
+	Warnings []Warning `json:"warnings,omitempty" doc:"What APNs will take and a device may drop, or what looks like a mistake, in the first 1,000 lines: each kind once. The lines are accepted all the same."`
 }
 
 // LineProblem is about one line of a batch.
@@ -54,6 +57,9 @@ type ingest struct {
 	sharedOK bool
 
 	receipt BatchReceipt
+	// linted counts the lines that were looked at for warnings.
+	linted       int
+	lintedShared bool
 }
 
 // postBatch accepts a batch while it is being read.
@@ -238,6 +244,7 @@ func (g *ingest) add(text []byte, lineErr error) error {
 	}
 	_, err := g.batch.Add(m, &target)
 	if err == nil {
+		g.lint(m, now)
 		return nil
 	}
 	found := inputProblems(err)
@@ -250,6 +257,22 @@ func (g *ingest) add(text []byte, lineErr error) error {
 	}
 	g.refuse(found...)
 	return nil
+}
+
+// lint warns of a line that was taken, once of each kind. Lines that say nothing of their
+// own are alike.
+func (g *ingest) lint(m *engine.Message, now time.Time) {
+	if g.linted == lintedLines || m == &g.shared && g.lintedShared {
+		return
+	}
+	g.linted++
+	g.lintedShared = g.lintedShared || m == &g.shared
+	for _, w := range warningsOf(&m.Notification, g.info.BundleID, *m.Environment, now) {
+		if !slices.ContainsFunc(g.receipt.Warnings, func(known Warning) bool { return known.Code == w.Code }) {
+			w.Line = g.lines.Number
+			g.receipt.Warnings = append(g.receipt.Warnings, w)
+		}
+	}
 }
 
 // problems is all that is wrong with the line that was read last.

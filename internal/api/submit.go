@@ -31,6 +31,8 @@ type MessageReceipt struct {
 	Deliveries []*string `json:"deliveries,omitempty" doc:"The id of each delivery, in the order of the device tokens; null where one was refused. It is the apns-id too. Left out beyond 1,000 device tokens: GET /v1/messages/{id}/deliveries has them."`
 	// Refused are the first of those that were not accepted.
 	Refused []RefusedDevice `json:"refused,omitempty" doc:"The first 1,000 device tokens that were refused."`
+	// Warnings are what the linter has to say about it.
+	Warnings []Warning `json:"warnings,omitempty" doc:"What APNs will take and a device may drop, or what looks like a mistake. It is accepted all the same."`
 }
 
 // RefusedDevice is a device token that cannot be one.
@@ -98,7 +100,7 @@ func (s *submission) accept(a *API, w http.ResponseWriter, r *http.Request) *Pro
 	if err != nil {
 		return s.refusal(a, r.Context(), err, targets, now)
 	}
-	s.write(receipt)
+	s.write(receipt, warningsOf(&s.message.Notification, s.info.BundleID, *s.message.Environment, now))
 	a.metrics.messageAccepted(s.info.ID, s.message.Environment.String(), receipt)
 	w.Header().Set("Location", "/v1/messages/"+receipt.Message.String())
 	return nil
@@ -252,7 +254,7 @@ func (a *API) findApp(id string) (info engine.AppInfo, why string) {
 }
 
 // write makes the answer.
-func (s *submission) write(receipt *engine.Receipt) {
+func (s *submission) write(receipt *engine.Receipt, warnings []Warning) {
 	b := append(s.answer[:0], `{"id":"`...)
 	b = append(b, receipt.Message.String()...)
 	b = append(b, `","app":"`...)
@@ -292,7 +294,7 @@ func (s *submission) write(receipt *engine.Receipt) {
 		text, _ := json.Marshal(list) // plain structs always can be
 		b = append(append(b, `,"refused":`...), text...)
 	}
-	s.answer = append(b, "}\n"...)
+	s.answer = append(appendWarnings(b, warnings), "}\n"...)
 }
 
 // wantType refuses bodies of another kind, with the likely mistake.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -174,12 +175,9 @@ func (a *app) push(cmd *cobra.Command, f *pushFlags) error {
 		}
 		// The server makes the payload; what is wrong with it is better said here,
 		// in the words of flags.
-		n := new(apns.Notification)
-		if n.Payload, err = m.AppendPayload(nil, flagName); err != nil {
+		if _, err := m.AppendPayload(nil, flagName); err != nil {
 			return usage("%w", err)
 		}
-		m.Fill(n, time.Now())
-		a.warn(m, n)
 		body["to"] = f.to
 	}
 	c, err := f.client(a)
@@ -196,6 +194,9 @@ func (a *app) push(cmd *cobra.Command, f *pushFlags) error {
 	}
 	if wait == 0 {
 		return a.printReceipt(f.to, receipt)
+	}
+	if !a.json {
+		a.printWarnings(receipt.Warnings)
 	}
 	verdicts, err := c.await(cmd.Context(), receipt, wait)
 	if err != nil {
@@ -242,6 +243,7 @@ func (a *app) printReceipt(to []string, receipt api.MessageReceipt) error {
 		}
 		return exit(code)
 	}
+	a.printWarnings(receipt.Warnings)
 	a.printf("%s  on disk; aviso status %s tells what becomes of it\n", a.paint(a.stdout, bold, receipt.ID), receipt.ID)
 	for i, id := range receipt.Deliveries {
 		if id != nil {
@@ -252,6 +254,17 @@ func (a *app) printReceipt(to []string, receipt api.MessageReceipt) error {
 		a.printf("  %s %s: %s\n", a.paint(a.stdout, red, "refused"), shorten(to[r.Index]), r.Problem)
 	}
 	return exit(code)
+}
+
+// printWarnings says what the server finds odd about what it accepted.
+func (a *app) printWarnings(list []api.Warning) {
+	for _, w := range list {
+		at := cmp.Or(w.Path, "payload")
+		if w.Line > 0 {
+			at = fmt.Sprintf("line %d: %s", w.Line, at)
+		}
+		a.warnf("%s: %s; %s [%s]", at, w.Message, w.Fix, w.Code)
+	}
 }
 
 // await waits until a message is done or time is up, and returns the verdicts by

@@ -147,6 +147,7 @@ func (a *app) printBatchReceipt(r api.BatchReceipt, followed bool) error {
 		}
 		a.warnf("line %d: %s", problem.Line, problem.Problem)
 	}
+	a.printWarnings(r.Warnings)
 	a.printf("%s  %s lines on disk; aviso status %s tells what becomes of them\n", a.paint(a.stdout, bold, r.ID), grouped(r.Accepted), r.ID)
 	if r.Refused > 0 && !followed {
 		a.printf("  %s %s\n", a.paint(a.stdout, red, "bad lines"), grouped(r.Refused))

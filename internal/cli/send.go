@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,7 +10,6 @@ import (
 
 	"aviso.example/apns"
 	"aviso.example/internal/message"
-	"aviso.example/internal/proto"
 	"aviso.example/payload"
 )
 
@@ -175,7 +173,7 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 		return err
 	}
 	defer closeClient(client)
-	a.warn(m, list[0])
+	a.warn(list[0])
 
 	// Outcomes come in any order; people expect the one they wrote.
 	verdicts := make([]verdict, len(list))
@@ -201,12 +199,8 @@ func (a *app) send(cmd *cobra.Command, f *sendFlags) error {
 
 // warn says what APNs would take and the device then drop. It is advice, and
 // stops nothing.
-func (a *app) warn(m *message.Message, n *apns.Notification) {
-	pushType := m.PushType
-	if pushType == "" && !strings.HasPrefix(m.Topic, proto.TopicPrefixPass) && !strings.HasPrefix(m.Topic, proto.TopicPrefixOrder) && !strings.HasPrefix(m.Topic, proto.TopicPrefixWebsite) {
-		pushType = apns.PushTypeAlert // as the client does
-	}
-	a.advise(payload.Linter{Topic: n.Topic, Priority: m.Priority, Now: time.Now()}, pushType, n.Payload)
+func (a *app) warn(n *apns.Notification) {
+	a.advise(payload.Linter{Topic: n.Topic, Priority: n.Priority, Now: time.Now()}, n.EffectivePushType(""), n.Payload)
 }
 
 func (a *app) advise(linter payload.Linter, pushType apns.PushType, body []byte) {

@@ -1,9 +1,8 @@
 package gateway
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -29,7 +28,7 @@ func (s *slot) fill(f *legacy.Frame, p *Provider, now time.Time) {
 		s.n.Priority = apns.Priority(f.Priority)
 	}
 	if p.PushType == "" && p.derivesPushType {
-		s.n.PushType = pushType(f.Payload)
+		s.n.PushType = cmp.Or(proto.TypeOfPayload(f.Payload), apns.PushTypeAlert) // the protocol had none
 		if s.n.PushType == apns.PushTypeBackground {
 			s.n.Priority = apns.PriorityConserve // anything else is BadPriority today
 		}
@@ -41,24 +40,6 @@ func (s *slot) fill(f *legacy.Frame, p *Provider, now time.Time) {
 			s.n.Expiration = apns.ExpireAtUnix(int64(f.Expiration))
 		}
 	}
-}
-
-// pushType is what the push type of a payload would be called today: background
-// if it only wakes the app, alert otherwise. The binary protocol had none.
-func pushType(payload []byte) apns.PushType {
-	if !bytes.Contains(payload, []byte(`"content-available"`)) {
-		return apns.PushTypeAlert
-	}
-	var p struct {
-		Aps struct {
-			ContentAvailable    json.Number `json:"content-available"`
-			Alert, Badge, Sound json.RawMessage
-		} `json:"aps"`
-	}
-	if json.Unmarshal(payload, &p) != nil || p.Aps.ContentAvailable != "1" || p.Aps.Alert != nil || p.Aps.Badge != nil || p.Aps.Sound != nil {
-		return apns.PushTypeAlert
-	}
-	return apns.PushTypeBackground
 }
 
 // judgement is what follows from an outcome.
