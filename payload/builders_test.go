@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -210,6 +211,28 @@ func TestReferenceExamples(t *testing.T) {
 			}
 			for _, f := range tt.linter.Lint(tt.p.PushType(), got) {
 				t.Error(f)
+			}
+			// encoding/json gives the same, wherever the payload stands.
+			pointer := reflect.New(reflect.TypeOf(tt.p))
+			pointer.Elem().Set(reflect.ValueOf(tt.p))
+			for _, v := range []any{tt.p, pointer.Interface(), []payload.Payload{tt.p}} {
+				text, err := json.Marshal(v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var sent, marshalled any
+				if err := errors.Join(json.Unmarshal(got, &sent), json.Unmarshal(text, &marshalled)); err != nil {
+					t.Fatal(err)
+				}
+				if list, ok := marshalled.([]any); ok {
+					marshalled = list[0]
+				}
+				if !reflect.DeepEqual(marshalled, sent) {
+					t.Errorf("%T gives %s", v, text)
+				}
+			}
+			if err := json.Unmarshal(got, pointer.Interface()); err == nil {
+				t.Error("it is read back, which loses everything")
 			}
 			for _, f := range tt.linter.Lint("", got) {
 				t.Errorf("with the push type not stated: %v", f)

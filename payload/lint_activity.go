@@ -1,6 +1,11 @@
 package payload
 
-import "time"
+import (
+	"bytes"
+	"math"
+	"slices"
+	"time"
+)
 
 // activity applies the rules about Live Activities.
 func (r *lintRun) activity(aps int) {
@@ -32,8 +37,8 @@ func (r *lintRun) activity(aps int) {
 		}
 	}
 	r.keysByEvent(aps, event)
-	r.dates(r.doc.member(aps, "content-state"))
-	r.dates(r.doc.member(aps, "attributes"))
+	r.dates(r.doc.member(aps, "content-state"), timestamp)
+	r.dates(r.doc.member(aps, "attributes"), timestamp)
 	if stale > 0 && timestamp > 0 && stale <= timestamp {
 		r.at(CodeActivityStale, r.doc.member(aps, "stale-date"), "not after the timestamp, so the state is outdated on arrival",
 			"choose a later time and advance it with each update")
@@ -61,28 +66,53 @@ func (r *lintRun) time(aps int, key string) float64 {
 	return f
 }
 
-// dates looks for times that are text in what the app decodes. They are what most
-// languages make of a time, and the device drops the push for them without a word.
-func (r *lintRun) dates(at int) {
+// dates looks for times in what the app decodes that are no Swift dates: text, which is
+// what most languages make of a time, and for which the device drops the push without a
+// word; and numbers that count from 1970, of which Swift makes a time 31 years off.
+func (r *lintRun) dates(at int, timestamp float64) {
 	if at < 0 {
 		return
 	}
 	// What is inside a value follows it, up to its end.
 	for i := at; i < len(r.doc.nodes) && r.doc.nodes[i].start < r.doc.nodes[at].end; i++ {
-		if r.doc.nodes[i].kind == kindString && isRFC3339(r.doc.text(i)) {
-			r.at(CodeActivityDate, i, "a time as text, which a Swift Date does not decode; the device drops the push",
-				"send seconds since 2001-01-01 00:00:00 UTC (SwiftDate does), unless the property is a String")
+		switch r.doc.nodes[i].kind {
+		case kindString:
+			if isTime(r.doc.text(i)) {
+				r.at(CodeActivityDate, i, "a time as text, which a Swift Date does not decode; the device drops the push",
+					"send seconds since 2001-01-01 00:00:00 UTC (SwiftDate does), unless the property is a String")
+			}
+		case kindNumber:
+			n := r.doc.number(i)
+			if near := nearPresent.Seconds(); timestamp > firstSecond && timestamp < lastSecond && (math.Abs(n-timestamp) < near || math.Abs(n/1000-timestamp) < near) {
+				r.at(CodeActivityDateEpoch, i, "close to the present in time counted from 1970; a Swift Date counts seconds from 2001 and would be 31 years off or more",
+					"send seconds since 2001-01-01 00:00:00 UTC (SwiftDate does), unless the app decodes it otherwise or it is no time")
+			}
 		}
 	}
 }
 
-func isRFC3339(text []byte) bool {
-	const shortest = len("2006-01-02T15:04:05Z")
-	if len(text) < shortest || text[4] != '-' {
+// nearPresent is how far from the timestamp a number is taken for a time.
+const nearPresent = 31 * 24 * time.Hour
+
+// times are how languages write a time as text: RFC 3339 and what comes close to it in
+// Python, Ruby, Java and shells, and the dates of HTTP and mail.
+var times = []string{
+	time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "20060102T150405Z0700", "20060102T150405",
+	"2006-01-02 15:04:05", "2006-01-02 15:04:05 MST", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 Z0700",
+	time.RFC1123, time.RFC1123Z, time.RFC850, time.ANSIC, time.UnixDate, time.RubyDate,
+}
+
+// isTime reports whether a text is a time with a date. A date alone is not looked for: it
+// is a text in many apps.
+func isTime(text []byte) bool {
+	const shortest, longest = len("20060102T150405"), 48
+	if len(text) < shortest || len(text) > longest || !bytes.ContainsAny(text, "Tt:") {
 		return false
 	}
-	_, err := time.Parse(time.RFC3339, string(text))
-	return err == nil
+	return slices.ContainsFunc(times, func(layout string) bool {
+		_, err := time.Parse(layout, string(text))
+		return err == nil
+	})
 }
 
 // inputs applies the rules about the two sources of updates.
@@ -115,8 +145,16 @@ func (r *lintRun) keysByEvent(aps int, event string) {
 	switch event {
 	case "start":
 		for _, key := range []string{"attributes-type", "attributes", "alert"} {
-			if !r.present(r.doc.member(aps, key)) {
+			at := r.doc.member(aps, key)
+			switch {
+			case !r.present(at):
 				r.missing(CodeActivityStart, aps, key, "Apple requires it to start a Live Activity", "add "+key)
+			case key == "attributes-type" && r.doc.nodes[at].kind == kindString && !r.says(at):
+				r.at(CodeActivityStart, at, "empty, so no type of the app is named", "give the name of the Swift type of the attributes")
+			case key == "alert" && r.doc.nodes[at].kind == kindString && r.says(at):
+				r.at(CodeActivityAlert, at, "a text, where Apple documents an object for a Live Activity", `write {"title":…,"body":…}`)
+			case key == "alert" && (r.doc.nodes[at].kind == kindObject || r.doc.nodes[at].kind == kindString) && !r.hasText(at):
+				r.at(CodeActivityStart, at, "has nothing to show, and Apple requires an alert with a text to start a Live Activity", "give it a title and a body")
 			}
 		}
 		useless("dismissal-date")

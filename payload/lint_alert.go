@@ -1,6 +1,10 @@
 package payload
 
-import "math"
+import (
+	"bytes"
+	"math"
+	"unicode"
+)
 
 // presentation applies the rules about alert, badge and sound.
 func (r *lintRun) presentation(aps int) {
@@ -18,12 +22,15 @@ func (r *lintRun) presentation(aps int) {
 			r.alertKeys(alert)
 		}
 	}
+	if r.blank(alert) {
+		r.at(CodeBlankText, alert, "the texts have nothing in them that can be seen", "give a text, or leave the alert out")
+	}
 	if r.t != PushTypeAlert && r.t != "" {
 		return
 	}
-	text := alert >= 0 && r.hasText(alert)
+	text := r.hasText(alert)
 	badge, sound := r.doc.member(aps, "badge"), r.doc.member(aps, "sound")
-	if r.t == PushTypeAlert && !text && !r.present(badge) && !r.present(sound) {
+	if r.t == PushTypeAlert && !text && !r.present(badge) && !r.plays(sound) {
 		fix := "give a title or body, a badge or a sound"
 		if r.doc.member(aps, "content-available") >= 0 {
 			fix = "send it with push type background and priority 5"
@@ -58,17 +65,38 @@ func (r *lintRun) isOne(at int) bool {
 	return false
 }
 
-// hasText reports whether an alert shows anything.
-func (r *lintRun) hasText(alert int) bool {
-	isText := func(at int) bool {
-		// 2 is the length of the empty string's quotes.
-		return at >= 0 && r.doc.nodes[at].kind == kindString && len(r.doc.raw(at)) > 2
+// says reports whether a member is a text and not empty.
+func (r *lintRun) says(at int) bool {
+	return at >= 0 && r.doc.nodes[at].kind == kindString && len(r.doc.text(at)) > 0
+}
+
+// blank reports whether all that there is of the texts of an alert is blanks, and what has
+// no width.
+func (r *lintRun) blank(alert int) bool {
+	seen := func(at int) bool {
+		return r.says(at) && bytes.ContainsFunc(r.doc.text(at), func(c rune) bool { return !unicode.IsSpace(c) && !unicode.Is(unicode.Cf, c) })
 	}
-	if isText(alert) {
-		return true
+	return r.hasText(alert) && !r.anyText(alert, seen)
+}
+
+// plays reports whether a sound is one: a name, or an object, which has rules of its own.
+func (r *lintRun) plays(sound int) bool {
+	return r.present(sound) && (r.doc.nodes[sound].kind != kindString || r.says(sound))
+}
+
+// hasText reports whether an alert shows anything. In a Live Activity's, a localised text
+// is an object.
+func (r *lintRun) hasText(alert int) bool {
+	return r.anyText(alert, r.says)
+}
+
+// anyText reports whether there is a text in an alert of which something holds.
+func (r *lintRun) anyText(alert int, holds func(at int) bool) bool {
+	if alert < 0 || holds(alert) {
+		return alert >= 0
 	}
 	for _, key := range []string{"title", "subtitle", "body", "title-loc-key", "subtitle-loc-key", "loc-key"} {
-		if isText(r.doc.member(alert, key)) {
+		if at := r.doc.member(alert, key); holds(at) || at >= 0 && r.doc.nodes[at].kind == kindObject && holds(r.doc.member(at, "loc-key")) {
 			return true
 		}
 	}

@@ -89,6 +89,7 @@ const (
 	CodeMisspelledKey       Code = "misspelled-key"
 	CodeCustomKeyInAPS      Code = "custom-key-in-aps"
 	CodeUnknownAlertKey     Code = "unknown-alert-key"
+	CodeBlankText           Code = "blank-text"
 	CodeUnknownSoundKey     Code = "unknown-sound-key"
 	CodeObsoleteKey         Code = "obsolete-key"
 	CodeKeyOfOtherType      Code = "key-of-other-type"
@@ -118,6 +119,8 @@ const (
 	CodeActivityTime        Code = "activity-time"
 	CodeActivityStale       Code = "activity-stale-date"
 	CodeActivityDate        Code = "activity-date-as-text"
+	CodeActivityDateEpoch   Code = "activity-date-from-1970"
+	CodeActivityAlert       Code = "activity-alert-as-text"
 	CodeActivityDismissal   Code = "activity-dismissal-date"
 	CodeActivityEventKey    Code = "activity-key-of-other-event"
 	CodeActivitySound       Code = "activity-sound-outside-alert"
@@ -217,6 +220,7 @@ var ruleTable = []Rule{
 	{CodeMisspelledKey, Suspicious, "A key is almost one of Apple's.", pageGenerating},
 	{CodeCustomKeyInAPS, Suspicious, "A key inside aps is not one of Apple's and is ignored.", pageGenerating},
 	{CodeUnknownAlertKey, Suspicious, "A key inside alert is not one of Apple's and is ignored.", pageGenerating},
+	{CodeBlankText, Suspicious, "The texts of an alert are blanks.", observed},
 	{CodeUnknownSoundKey, Suspicious, "A key inside sound is not one of Apple's and is ignored.", pageGenerating},
 	{CodeObsoleteKey, Suspicious, "A key no longer does anything.", pageGenerating},
 	{CodeKeyOfOtherType, Suspicious, "A key means nothing for this push type.", pageGenerating},
@@ -246,6 +250,8 @@ var ruleTable = []Rule{
 	{CodeActivityTime, Suspicious, "A Live Activity time lies before 2000.", pageActivity},
 	{CodeActivityStale, Suspicious, "The stale date is not after the timestamp.", pageActivity},
 	{CodeActivityDate, Suspicious, "A time in a Live Activity's own data is text, which no Swift Date decodes.", pageActivity},
+	{CodeActivityDateEpoch, Suspicious, "A number in a Live Activity's own data looks like a time counted from 1970, where Swift counts from 2001.", observed},
+	{CodeActivityAlert, Suspicious, "The alert of a Live Activity is a text and no object.", pageActivity},
 	{CodeActivityDismissal, Suspicious, "The dismissal date is more than four hours after the end.", pageActivity},
 	{CodeActivityEventKey, Suspicious, "A key means nothing for this event.", pageActivity},
 	{CodeActivitySound, Suspicious, "The sound of a Live Activity stands inside its alert.", pageActivity},

@@ -37,6 +37,15 @@ func activity(members string) string {
 	return `{"aps":{"timestamp":1732200000,"content-state":{},` + members + `}}`
 }
 
+// start makes a Live Activity start that lacks an alert, and update one with a state.
+func start(alert string) string {
+	return activity(`"event":"start","attributes-type":"A","attributes":{},` + alert)
+}
+
+func update(state string) string {
+	return `{"aps":{"timestamp":1732200000,"event":"update","content-state":` + state + `}}`
+}
+
 const (
 	hi     = `{"aps":{"alert":"hi"}}`
 	silent = `{"aps":{"content-available":1}}`
@@ -153,6 +162,18 @@ var lintCases = []lintCase{
 	{code: payload.CodePTTPushType, t: "pushtotalk", bad: `{"aps":{"ptt-push-type":"speech"}}`, path: "/aps/ptt-push-type", good: `{"aps":{"ptt-push-type":"service-update"}}`},
 	{code: payload.CodeActivityEndState, t: "liveactivity", bad: `{"aps":{"timestamp":1732200000,"event":"end"}}`, path: "/aps/content-state", good: activity(`"event":"end"`)},
 	{code: payload.CodeActivityTime, t: "liveactivity", bad: `{"aps":{"timestamp":753892800,"event":"end","content-state":{}}}`, path: "/aps/timestamp", good: activity(`"event":"end","dismissal-date":1`)},
+	{code: payload.CodeActivityStart, t: "liveactivity", bad: start(`"alert":{}`), path: "/aps/alert", good: start(`"alert":{"title":"x"}`)},
+	{code: payload.CodeActivityStart, t: "liveactivity", bad: start(`"alert":""`), path: "/aps/alert", good: start(`"alert":{"body":{"loc-key":"K"}}`)},
+	{code: payload.CodeActivityStart, t: "liveactivity", bad: start(`"alert":{"title":"","body":"","sound":"default"}`), path: "/aps/alert", good: start(`"alert":{"body":"x"}`)},
+	{code: payload.CodeActivityStart, t: "liveactivity", bad: start(`"alert":{"title":{"loc-key":""}}`), path: "/aps/alert", good: start(`"alert":{"title":"x"}`)},
+	{code: payload.CodeActivityStart, t: "liveactivity", bad: activity(`"event":"start","attributes-type":"","attributes":{},"alert":{"title":"x"}`), path: "/aps/attributes-type", good: start(`"alert":{"title":"x"}`)},
+	{code: payload.CodeActivityAlert, t: "liveactivity", bad: start(`"alert":"x"`), path: "/aps/alert", good: start(`"alert":{"title":"x"}`)},
+	{code: payload.CodeBlankText, t: "liveactivity", bad: start(`"alert":{"body":" "}`), path: "/aps/alert", good: start(`"alert":{"body":"x"}`)},
+	{code: payload.CodeBlankText, t: "alert", bad: `{"aps":{"alert":"  "}}`, path: "/aps/alert", good: hi},
+	{code: payload.CodeBlankText, t: "alert", bad: `{"aps":{"alert":"\u200b\u00a0"}}`, path: "/aps/alert", good: `{"aps":{"alert":"\u200b."}}`},
+	{code: payload.CodeBlankText, t: "alert", bad: `{"aps":{"alert":{"title":"","body":"\n"},"sound":"default"}}`, path: "/aps/alert", good: `{"aps":{"alert":{"title":" ","loc-key":"K"}}}`},
+	{code: payload.CodeActivityDateEpoch, t: "liveactivity", bad: update(`{"at":1732203600}`), path: "/aps/content-state/at", good: update(`{"at":753896400}`)},
+	{code: payload.CodeActivityDateEpoch, t: "liveactivity", bad: update(`{"gates":[{"at":1732203600000.5}]}`), path: "/aps/content-state/gates/0/at", good: update(`{"price":1832203600,"n":-1732203600}`)},
 	{code: payload.CodeActivityDate, t: "liveactivity", bad: `{"aps":{"timestamp":1732200000,"event":"update","content-state":{"gates":[{"opens":"2026-11-22T08:00:00Z"}]}}}`,
 		path: "/aps/content-state/gates/0/opens", good: `{"aps":{"timestamp":1732200000,"event":"update","content-state":{"gates":[{"opens":817027200,"on":"2026-11-22"}]}}}`},
 	{code: payload.CodeActivityDate, t: "liveactivity", bad: activity(`"event":"start","attributes-type":"A","attributes":{"at":"2026-11-22T08:00:00.5+01:00"},"alert":{"title":"x"}`),
@@ -300,6 +321,37 @@ func TestLintSuggestsWithCare(t *testing.T) {
 		f, _ := find(got, payload.CodeMisspelledKey)
 		if got := strings.TrimSuffix(strings.TrimPrefix(f.Fix, "did you mean "), "?"); got != want {
 			t.Errorf("%q: suggested %q, want %q", key, got, want)
+		}
+	}
+}
+
+// Whatever language made it, a time as text is told; a date or a sentence is not.
+func TestTimesAsText(t *testing.T) {
+	for text, want := range map[string]bool{
+		"2026-11-22T08:00:00Z": true, "2026-11-22T08:00:00": true, "2026-11-22T08:00:00.123456": true, "2026-11-22 08:00:00 UTC": true,
+		"2026-11-22T08:00:00+0100": true, "2026-11-22T08:00Z": true, "20261122T080000Z": true, "Sun, 22 Nov 2026 08:00:00 GMT": true,
+		"2026-11-22 08:00:00": true, "2026-11-22 08:00:00.123456+00:00": true, "2026-11-22 08:00:00 +0100": true, "Sun Nov 22 08:00:00 2026": true,
+		"2026-11-22": false, "08:00": false, "Gate B42, 08:00:00": false, "": false, "20261122080000": false, "A1:B2:C3:D4:E5:F6": false,
+	} {
+		found := payload.Lint("liveactivity", []byte(update(`{"at":`+strconv.Quote(text)+`}`)))
+		if got := slices.ContainsFunc(found, func(f payload.Finding) bool { return f.Code == payload.CodeActivityDate }); got != want {
+			t.Errorf("%q is taken for a time: %v", text, got)
+		}
+	}
+}
+
+// What cannot be seen or heard is not there.
+func TestNothingToSeeOrHear(t *testing.T) {
+	for body, nothing := range map[string]bool{
+		`{"aps":{"sound":""}}`: true, `{"aps":{"alert":"","sound":""}}`: true, `{"aps":{"alert":{"title":"","body":""},"sound":""}}`: true,
+		`{"aps":{"alert":{"title":{"loc-key":""}}}}`: true,
+		`{"aps":{"sound":"default"}}`:                false, `{"aps":{"sound":{"critical":1,"name":"x"}}}`: false, `{"aps":{"badge":0}}`: false, `{"aps":{"alert":"."}}`: false,
+		`{"aps":{"alert":{"loc-key":"K"}}}`: false,
+	} {
+		found := payload.Linter{CriticalAlerts: true}.Lint("alert", []byte(body))
+		got := slices.ContainsFunc(found, func(f payload.Finding) bool { return f.Code == payload.CodeNothingToPresent })
+		if got != nothing {
+			t.Errorf("%s: %v", body, found)
 		}
 	}
 }
