@@ -7,10 +7,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"aviso.example/internal/h2"
 	"aviso.example/internal/pool"
+	"aviso.example/internal/retryafter"
 )
 
 const (
@@ -274,20 +276,33 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 func parseRejection(call *h2.Call) *RejectedError {
 	e := &RejectedError{Status: call.Status}
 	var body struct {
-		Reason    string `json:"reason"`
-		Timestamp int64  `json:"timestamp"` // milliseconds
+		Reason    string          `json:"reason"`
+		Timestamp json.RawMessage `json:"timestamp"` // milliseconds
 	}
 	// An answer that is no JSON has no reason; its status still counts.
 	if json.Unmarshal(call.Data, &body) == nil {
 		e.Reason = Reason(body.Reason)
-		if body.Timestamp > 0 && call.Status == http.StatusGone {
-			e.Since = time.UnixMilli(body.Timestamp)
+		if call.Status == http.StatusGone {
+			e.Since = parseTimestamp(string(body.Timestamp))
 		}
 	}
-	if seconds, err := strconv.Atoi(call.Kept[keptRetryAfter]); err == nil && seconds > 0 && seconds < 24*3600 {
-		e.RetryAfter = time.Duration(seconds) * time.Second
+	if value := call.Kept[keptRetryAfter]; value != "" {
+		e.RetryAfter = min(retryafter.Parse(value, time.Now()), maxRetryAfter)
 	}
 	return e
+}
+
+// maxRetryAfter bounds what one answer can ask for.
+const maxRetryAfter = 24 * time.Hour
+
+// parseTimestamp reads milliseconds since 1970 however the number is written, as servers
+// in Apple's place do; also in quotes. What is none costs the time and not the reason.
+func parseTimestamp(text string) time.Time {
+	ms, err := strconv.ParseFloat(strings.Trim(text, `"`), 64)
+	if err != nil || ms < 1 || ms > 1<<53 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(ms))
 }
 
 // translate turns what lower layers say into words of this package.

@@ -368,15 +368,8 @@ func CheckDeviceToken(s string) *Problem {
 	for i := range len(s) {
 		if hexValue[s[i]] > 15 {
 			hint := "a device token is hexadecimal digits only"
-			switch s[i] {
-			case ' ', '<', '>':
-				hint += "; it looks like the description of an NSData: remove spaces and angle brackets"
-			case '+', '/', '=':
-				hint += "; it looks like base64: convert the bytes to hexadecimal digits"
-			case ':':
-				hint += "; it looks like a Firebase registration, which APNs does not know"
-			case '-':
-				hint += "; it looks like a UUID, perhaps a device identifier"
+			if looks := looksLike(s); looks != "" {
+				hint += "; it looks like " + looks
 			}
 			return &Problem{"DeviceToken", fmt.Sprintf("has a wrong character at position %d of %d: %s", i+1, len(s), hint)}
 		}
@@ -389,6 +382,55 @@ func CheckDeviceToken(s string) *Problem {
 		return &Problem{"DeviceToken", fmt.Sprintf("has %d digits; APNs takes header sections of %d bytes", len(s), proto.MaxHeaderList)}
 	}
 	return nil
+}
+
+// looksLike says what people give in place of a device token, as far as the whole of it
+// tells, or "".
+func looksLike(s string) string {
+	trimmed := strings.Trim(s, " \t\r\n\"'")
+	lower := strings.ToLower(trimmed)
+	has := func(set string) bool { return strings.ContainsAny(trimmed, set) }
+	switch {
+	case isHex(trimmed):
+		return "a device token with quotes or blanks around it: remove them"
+	case lower == "null" || lower == "nil" || lower == "undefined" || lower == "none" || lower == "(null)":
+		return "the word that a program has for nothing: the app had no device token"
+	case strings.HasPrefix(lower, "0x") && isHex(trimmed[2:]):
+		return "a number in a program: remove 0x"
+	case strings.HasPrefix(trimmed, "Optional("):
+		return "the description of a Swift optional: unwrap it before it is printed"
+	case strings.HasPrefix(trimmed, "ExponentPushToken[") || strings.HasPrefix(trimmed, "ExpoPushToken["):
+		return "a registration with Expo, which APNs does not know: ask the app for the device push token"
+	case strings.HasSuffix(trimmed, " bytes"):
+		return "what Swift prints of a Data: convert the bytes to hexadecimal digits in the app"
+	case strings.HasPrefix(trimmed, "{length") || strings.Contains(trimmed, "bytes = 0x"):
+		return "the description that NSData has since iOS 13, which is cut: convert the bytes to hexadecimal digits in the app"
+	case strings.HasPrefix(trimmed, "http://") || strings.HasPrefix(trimmed, "https://"):
+		return "the endpoint of a Web Push subscription: that is package webpush's, or aviso webpush"
+	case has("-") && isHex(strings.ReplaceAll(trimmed, "-", "")):
+		return "a UUID, perhaps a device identifier"
+	case strings.Contains(trimmed, ":") && isWord(strings.ReplaceAll(trimmed, ":", "")):
+		return "a Firebase registration, which APNs does not know"
+	case has(" <>") && isHex(strings.NewReplacer(" ", "", "<", "", ">", "").Replace(trimmed)):
+		return "the description of an NSData: remove spaces and angle brackets"
+	case (has("+/=") || len(trimmed) >= 40) && isWord(strings.NewReplacer("+", "", "/", "", "=", "").Replace(trimmed)) && !strings.Contains(trimmed, ":"):
+		return "base64: convert the bytes to hexadecimal digits"
+	}
+	return ""
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if hexValue[s[i]] > 15 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isWord says that a text has letters, digits, - and _ only.
+func isWord(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
 
 func checkExpiration(at, now int64) string {

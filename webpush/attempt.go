@@ -8,10 +8,11 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"regexp"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"aviso.example/internal/retryafter"
 )
 
 // fate is what became of one attempt.
@@ -171,7 +172,7 @@ func readAnswer(res *http.Response) *answer {
 		status:     res.StatusCode,
 		id:         res.Header.Get("apns-id"),
 		location:   res.Header.Get("Location"),
-		retryAfter: retryAfter(res.Header.Get("Retry-After"), dateOf(res)),
+		retryAfter: retryafter.Parse(res.Header.Get("Retry-After"), dateOf(res)),
 		mediaType:  res.Header.Get("Content-Type"),
 	}
 	if a.status == http.StatusSwitchingProtocols {
@@ -194,20 +195,4 @@ func dateOf(res *http.Response) time.Time {
 		return date
 	}
 	return time.Now()
-}
-
-// retryAfter reads the field of RFC 9110 section 10.2.3: seconds, or a date. What
-// cannot be read is zero, as is a date that has passed.
-func retryAfter(value string, now time.Time) time.Duration {
-	const most = 365 * 24 * time.Hour // below any overflow
-	// A number that is too large for ParseUint still asks for patience.
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return min(time.Duration(min(seconds, uint64(most/time.Second)))*time.Second, most)
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	// The date has whole seconds; now is usually somewhat into one.
-	return min(max(0, date.Sub(now)), most)
 }

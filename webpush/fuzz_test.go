@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"aviso.example/internal/retryafter"
 )
 
 // What is read as a subscription is stored and read as the same one, is https,
@@ -130,7 +132,7 @@ func FuzzAnswer(f *testing.F) {
 			strings.Contains(detail, "SecretPath") && strings.Contains(string(body), someEndpoint) && !strings.Contains(strings.ReplaceAll(string(body), someEndpoint, ""), "SecretPath") {
 			t.Fatalf("%q %q", reason, detail)
 		}
-		if d := retryAfter(after, time.Unix(1e9, 0)); d < 0 || d > 365*24*time.Hour {
+		if d := retryafter.Parse(after, time.Unix(1e9, 0)); d < 0 || d > 365*24*time.Hour {
 			t.Fatalf("%q is %v", after, d)
 		}
 		if u := (&guard{}).resolve(s.get().url, location); u != nil && !strings.HasPrefix(*u, "https://") {
