@@ -1,7 +1,9 @@
 package apns
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -211,6 +213,10 @@ func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic strin
 				}
 			}
 		}
+		// A bundle identifier can end in .voip, and none ends like this.
+		if rule != nil && strings.HasPrefix(rule.TopicSuffix, ".push") && strings.HasSuffix(named, rule.TopicSuffix+rule.TopicSuffix) {
+			return "", &Problem{"Topic", fmt.Sprintf("ends in %q twice", rule.TopicSuffix)}
+		}
 		return named, checkTopic("Topic", named)
 	case rule != nil && rule.Type == PushTypeMDM:
 		return "", &Problem{"Topic", "is needed for push type mdm: the UID of the MDM certificate's subject, which begins with " + proto.TopicPrefixMDM}
@@ -340,7 +346,7 @@ func (n *Notification) checkRest(pushType PushType, now time.Time) (problems []P
 	case size == 0:
 		problems = append(problems, Problem{"Payload", "is empty; the least there is is {}"})
 	case size > limit:
-		problems = append(problems, Problem{"Payload", fmt.Sprintf("has %d bytes; the limit is %d. payload.Shorten trims the alert to fit", size, limit)})
+		problems = append(problems, Problem{"Payload", tooLarge(n.Payload, limit)})
 	case !looksLikeObject(n.Payload):
 		problems = append(problems, Problem{"Payload", "is not a JSON object: it has to begin with { and end with }"})
 	}
@@ -382,6 +388,15 @@ func CheckDeviceToken(s string) *Problem {
 		return &Problem{"DeviceToken", fmt.Sprintf("has %d digits; APNs takes header sections of %d bytes", len(s), proto.MaxHeaderList)}
 	}
 	return nil
+}
+
+// tooLarge says what a payload needs that is over the limit.
+func tooLarge(payload []byte, limit int) string {
+	var compact bytes.Buffer
+	if json.Compact(&compact, payload) == nil && compact.Len() <= limit {
+		return fmt.Sprintf("has %d bytes, of which %d are blanks and line breaks between its parts; the limit is %d. Take them out, as json.Compact does", len(payload), len(payload)-compact.Len(), limit)
+	}
+	return fmt.Sprintf("has %d bytes; the limit is %d. payload.Shorten trims the alert to fit", len(payload), limit)
 }
 
 // looksLike says what people give in place of a device token, as far as the whole of it

@@ -392,3 +392,12 @@ func TestSlowReader(t *testing.T) {
 		})
 	}
 }
+
+// What the world calls lines of JSON is taken.
+func TestTypesOfLines(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, media := range []string{"application/ndjson", "application/jsonl; charset=utf-8", "Application/X-NDJSON"} {
+		r.want(r.postBatch("?app=shop", `{"to":"`+r.apple.DeviceToken+`","title":"x"}`, "Content-Type", media), 202, nil)
+	}
+}

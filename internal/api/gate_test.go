@@ -66,6 +66,7 @@ func TestAuthorization(t *testing.T) {
 		r.wantProblem(r.do("POST", "/v1/messages", `{}`, "Authorization", given), &unauthorized)
 	}
 	r.want(r.do("GET", "/v1/apps", "", "Authorization", "bearer "+r.key), 200, nil)
+	r.want(r.do("GET", "/v1/apps", "", "Authorization", "Bearer   "+r.key), 200, nil)
 	for _, path := range []string{"/livez", "/readyz"} {
 		r.want(r.do("GET", path, "", "Authorization", ""), 200, nil)
 	}

@@ -80,7 +80,7 @@ func (a *API) postBatch(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *ingest) run(w http.ResponseWriter, r *http.Request) *Problem {
-	if p := wantType(r, "application/x-ndjson", "application/jsonl"); p != nil {
+	if p := wantType(r, "application/x-ndjson", "application/jsonl", "application/ndjson", "application/jsonlines"); p != nil {
 		return p
 	}
 	asked := &batchQuery{}

@@ -82,6 +82,7 @@ func (g *keyGuard) check(authorization string) string {
 	if !found || !strings.EqualFold(scheme, "Bearer") {
 		return "the header field Authorization has to be Bearer, a space and the API key"
 	}
+	key = strings.TrimLeft(key, " ") // one or more, RFC 9110 section 11.4
 	sum := sha256.Sum256([]byte(key))
 	if subtle.ConstantTimeCompare(sum[:], g[:]) == 1 {
 		return ""

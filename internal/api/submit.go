@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -178,8 +179,9 @@ func (s *submission) read(w http.ResponseWriter, r *http.Request) *Problem {
 // parse makes a message and its targets of the body.
 func (s *submission) parse(a *API, now time.Time) ([]engine.Target, *Problem) {
 	w := s.words
-	if w.read(s.body, now); w.malformed {
-		if json.Valid(s.body) { // and no object
+	body := bytes.TrimPrefix(s.body, []byte("\xef\xbb\xbf")) // as the lines of a batch may have one
+	if w.read(body, now); w.malformed {
+		if json.Valid(body) { // and no object
 			return nil, invalid(w.problems...)
 		}
 		return nil, newProblem(&malformedBody, "", w.problems...)

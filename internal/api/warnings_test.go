@@ -47,6 +47,8 @@ func TestWarnings(t *testing.T) {
 			return p.PushType == "background" && p.Priority == 5 && p.Payload.String() == wakes
 		})
 	})
+	// What editors put before a body is no part of it.
+	r.post("\xef\xbb\xbf{" + to + `"title":"x"}`)
 	// A batch has each kind once, with its first line.
 	var receipt BatchReceipt
 	r.want(r.postBatch("?app=shop", `{"defaults":{"title":"x"}}

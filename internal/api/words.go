@@ -270,7 +270,8 @@ const lastSecond = 100_000_000_000
 
 // readMoment reads a time as text or in UNIX seconds.
 func readMoment(v message.Value) (at time.Time, why string) {
-	const want = "a time like 2030-01-31T12:00:00Z or a number of UNIX seconds"
+	// An example that would be refused as too far away helps nobody.
+	want := "a time like " + time.Now().UTC().Add(24*time.Hour).Truncate(time.Hour).Format(time.RFC3339) + " or a number of UNIX seconds"
 	switch v.Kind {
 	case message.KindNumber:
 		seconds, err := strconv.ParseInt(string(v.Raw), 10, 64)

@@ -48,7 +48,7 @@ func (f *serverFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.environment, "environment", "", "`NAME`: sandbox or production (default: the app's)")
 	flags.StringVar(&f.lane, "lane", "", "`NAME` of the lane: urgent, normal or bulk (default: by push type and number)")
 	flags.StringVar(&f.onUnknown, "on-unknown", "", "`WHAT` to do when APNs does not answer: resend (default) or drop, where a gap is better than a duplicate")
-	flags.StringVar(&f.sendAt, "send-at", "", "send it at `WHEN`: 2030-01-31T12:00:00Z, UNIX seconds, or 90m from now")
+	flags.StringVar(&f.sendAt, "send-at", "", "send it at `WHEN`, 60 days ahead at most: 90m from now, a time like 2026-12-24T18:00:00Z, or UNIX seconds")
 }
 
 func (a *app) pushCommand() *cobra.Command {

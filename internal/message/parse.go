@@ -187,6 +187,10 @@ func (p *Parser) member(m *Message, key string, field Field, v Value) (err error
 		m.Body, err = v.Text(key)
 	case FieldSound:
 		m.Sound, err = v.Text(key)
+		if p, ok := errors.AsType[Problem](err); ok && v.Kind == KindObject {
+			p.Text += "; a critical sound is given in payload"
+			err = p
+		}
 	case FieldCategory:
 		m.Category, err = v.Text(key)
 	case FieldThreadID:

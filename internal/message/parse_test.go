@@ -91,6 +91,7 @@ func TestReadRefuses(t *testing.T) {
 		`{"to":"aa","zebra":"x"}`:                                  `unknown key "zebra"`,
 		`{"to":"aa","to":"bb"}`:                                    `"to" is there twice`,
 		`{"to":"aa","title":null}`:                                 `"title" is null; leave the key out`,
+		`{"sound":{"critical":1,"name":"x"}}`:                      `"sound" has to be a string, not an object; a critical sound is given in payload`,
 		`{"to":42}`:                                                `"to" has to be a string, not a number`,
 		`{"to":"aa","payload":"{}"}`:                               "the payload was encoded twice",
 		`{"to":"aa","payload":[]}`:                                 `"payload" has to be an object, not an array`,

@@ -26,6 +26,7 @@ var goWords = strings.NewReplacer(
 	"use ExpireImmediately for a single attempt", "use 0 for a single attempt",
 	" (Shorten does)", "",
 	". payload.Shorten trims the alert to fit", "; shorten the texts",
+	". Take them out, as json.Compact does", "; send it without them",
 	", here and in Config: it is", ": it is",
 	"; or set BundleID instead, and the suffix is added", "; or give the plain bundle identifier, and the suffix is added",
 	"give the plain bundle identifier, or use Topic", "give the plain bundle identifier",
