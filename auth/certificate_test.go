@@ -137,7 +137,7 @@ func TestParseCertificateRefusals(t *testing.T) {
 		{"RC2 key", fixture(t, "pkcs8-v1-sha1-rc2.pem"), fixturePassword, nil, []string{"encrypted in a way that is not known", "openssl pkcs8"}},
 		{"mismatch", fixture(t, "apns-mismatch.pem"), "", ErrKeyMismatch, []string{"belongs to none of the certificates"}},
 		{"signing key", fixture(t, "AuthKey_ABC123DEFG.p8"), "", ErrNoCertificate, []string{"use it as a signing key"}},
-		{"RSA key alone", []byte(strings.SplitAfter(string(fixture(t, "pkcs1.pem")), "PRIVATE KEY-----\n")[1]), "", nil, []string{"neither"}},
+		{"RSA key alone", []byte(strings.SplitAfter(string(fixture(t, "pkcs1.pem")), "PRIVATE KEY-----\n")[1]), "", nil, []string{"a private key and no certificate"}},
 		{"request", fixture(t, "apns.csr"), "", ErrNoCertificate, []string{"a certificate signing request"}},
 		{"public key", fixture(t, "public.pem"), "", ErrNoCertificate, []string{"a public key"}},
 		{".p7b", fixture(t, "apns.p7b"), "", ErrNoCertificate, []string{"PKCS#7"}},

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,26 @@ func TestParseSigningKeyVariants(t *testing.T) {
 		"indented":                  []byte("    " + strings.ReplaceAll(text, "\n", "\n    ")),
 		"literal \\n":               []byte(strings.ReplaceAll(text, "\n", `\n`)),
 		"literal \\r\\n":            []byte(strings.ReplaceAll(text, "\n", `\r\n`)),
+		"literal \\\\n":             []byte(strings.ReplaceAll(text, "\n", `\\n`)),
+		"literal \\\\r\\\\n":        []byte(strings.ReplaceAll(text, "\n", `\\r\\n`)),
+		"%0A":                       []byte(strings.ReplaceAll(text, "\n", "%0A")),
+		"<br>":                      []byte(strings.ReplaceAll(text, "\n", "<br>")),
+		"<br/> and line ends":       []byte(strings.ReplaceAll(text, "\n", "<br/>\r\n")),
+		"semicolons":                []byte(strings.ReplaceAll(text, "\n", "; ")),
+		"no width":                  []byte("\u200b" + strings.ReplaceAll(text, "\n", "\n\u200b")),
+		"a blank that stays":        []byte(strings.ReplaceAll(text, "PRIVATE KEY", "PRIVATE\u00a0KEY")),
+		"other dashes":              []byte(strings.ReplaceAll(text, "-----", "—")),
+		"RTF":                       []byte("{\\rtf1\\ansi\\ansicpg1252\n\\f0\\fs24 \\cf0 " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\\\n") + "}"),
+		"of a URL":                  []byte(url.PathEscape(text)),
+		"of a form":                 []byte(url.QueryEscape(text)),
+		"data URL":                  []byte("data:application/x-pem-file;base64," + base64.StdEncoding.EncodeToString(plain)),
+		"data URL without base64":   []byte("data:text/plain," + url.PathEscape(text)),
+		"base64 of base64":          []byte(base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString(plain)))),
+		"base64 of UTF-16":          []byte(base64.StdEncoding.EncodeToString(utf16File("\xff\xfe"))),
+		"base64 of UTF-16, no mark": []byte(base64.StdEncoding.EncodeToString(utf16File("\xff\xfe")[2:])),
+		"UTF-16 without a mark":     utf16File("\xff\xfe")[2:],
+		"base64 through a form":     []byte(strings.ReplaceAll(body, "+", " ")),
+		"first line lost":           []byte(text[strings.Index(text, "\n")+1:]),
 		"literal \\n in quotes":     []byte(`"` + strings.ReplaceAll(text, "\n", `\n`) + `"`),
 		"one line":                  []byte(strings.ReplaceAll(text, "\n", " ")),
 		"one line without spaces":   []byte(strings.ReplaceAll(text, "\n", "")),
