@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -91,11 +92,17 @@ func (y *year) rateHolds(w *yearWait, at time.Time) time.Time {
 	return at.Add(250 * time.Millisecond)
 }
 
-// busy says that around a moment most of what a rate allows was sent.
+// busy says that in a second around a moment, or in one that begins within the second
+// that the engine has, most of what a rate allows was sent.
 func busy(times []time.Time, at time.Time, rate float64) bool {
 	first := sort.Search(len(times), func(i int) bool { return times[i].After(at.Add(-time.Second)) })
-	last := sort.Search(len(times), func(i int) bool { return times[i].After(at.Add(soon)) })
-	return float64(last-first) >= rate*0.9
+	most := int(math.Ceil(rate * 0.9))
+	for i := first; i < len(times) && !times[i].After(at.Add(soon)); i++ {
+		if end := i + most - 1; end < len(times) && times[end].Sub(times[i]) <= time.Second {
+			return true
+		}
+	}
+	return false
 }
 
 // rateAt is the batch's pace at a moment.

@@ -98,7 +98,12 @@ func (a *yearApp) is(s *spans) bool { return s.open() != nil }
 // yearRoundTrip is how far away APNs is.
 const yearRoundTrip = 20 * time.Millisecond
 
-const yearVerdictAge = 26 * time.Hour
+// yearVerdictAge and yearVerdictBytes are for how long verdicts are kept. Hours in which
+// APNs answers everything with 503 fill some twenty megabytes.
+const (
+	yearVerdictAge   = 26 * time.Hour
+	yearVerdictBytes = 64 << 20
+)
 
 func newYear(t *testing.T, seed uint64, days float64, skip map[string]bool) *year {
 	y := &year{
@@ -114,7 +119,7 @@ func newYear(t *testing.T, seed uint64, days float64, skip map[string]bool) *yea
 	y.makeApps()
 	y.cfg = Config{
 		Store: StoreConfig{Dir: filepath.Join(t.TempDir(), "0"), MaxBytes: 1 << 30}, Apps: y.config(),
-		Window: 2 * maxChunk, Lifetime: 12 * time.Hour, VerdictAge: yearVerdictAge, VerdictBytes: 16 << 20,
+		Window: 2 * maxChunk, Lifetime: 12 * time.Hour, VerdictAge: yearVerdictAge, VerdictBytes: yearVerdictBytes,
 	}
 	return y
 }
