@@ -14,8 +14,10 @@ import (
 
 // checker collects problems of one file.
 type checker struct {
-	file     string // "" for pass.json and order.json
-	order    bool   // dates are RFC 3339 in orders
+	file  string // "" for pass.json and order.json
+	order bool   // dates are RFC 3339 in orders
+	// tables are the translations by language, nil where they are not known.
+	tables   map[string]StringsFile
 	problems Problems
 }
 
@@ -120,6 +122,8 @@ func (c *checker) walkField(field reflect.Value, f *planField, at *place) {
 			c.error(at, f.name, err.Error(), "is no date that Wallet can read%s", dateMistake(string(d)))
 		} else if c.order && d[len("2006-01-02T15:04")] != ':' {
 			c.error(at, f.name, "write the seconds, too", "is a date without seconds, which RFC 3339 asks for in orders")
+		} else if !c.order && strings.Contains(string(d), ".") {
+			c.warn(at, f.name, "leave the fraction out", "has a fraction of a second, for which some iPhones were seen to refuse the pass")
 		}
 	case ruleColor:
 		if _, _, _, err := Color(field.String()).RGB(); err != nil {

@@ -1,6 +1,8 @@
 package wallet
 
 import (
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -187,10 +189,34 @@ func (c *checker) currency(at *place, key, code string) {
 	}
 }
 
-func (c *checker) markup(f *Field, at *place) {
-	if f.ChangeMessage != "" && !strings.Contains(f.ChangeMessage, "%@") {
-		c.warn(at, "changeMessage", "put %@ where the new value goes", "has no %s, without which no alert appears", "%@")
+// changeMessage looks for %@, in the text itself or where it is a key of translations, in
+// each of them.
+func (c *checker) changeMessage(text string, at *place) {
+	const fix = "put %@ where the new value goes"
+	if text == "" || strings.Contains(text, "%@") {
+		return
 	}
+	isKey := false
+	for _, table := range c.tables {
+		_, ok := table[text]
+		isKey = isKey || ok
+	}
+	if !isKey {
+		c.warn(at, "changeMessage", fix, "has no %s, without which no alert appears", "%@")
+		return
+	}
+	for _, language := range slices.Sorted(maps.Keys(c.tables)) {
+		switch translation, ok := c.tables[language][text]; {
+		case !ok:
+			c.warn(at, "changeMessage", "translate it", "has no translation in %s.lproj, where no alert appears", language)
+		case !strings.Contains(translation, "%@"):
+			c.warn(at, "changeMessage", fix, "has no %s in its translation in %s.lproj, where no alert appears", "%@", language)
+		}
+	}
+}
+
+func (c *checker) markup(f *Field, at *place) {
+	c.changeMessage(f.ChangeMessage, at)
 	for rest := f.AttributedValue.text; ; {
 		_, after, ok := strings.Cut(rest, "<")
 		if !ok {

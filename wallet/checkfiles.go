@@ -50,7 +50,9 @@ func (c *checker) passFiles(f Files) {
 		ok = false
 	} else {
 		c.problems = append(c.problems, d.twice...)
+		c.tables = f.tables("pass.strings")
 		c.pass(pass)
+		c.contrast(pass, f.has("background") || f.has("strip") || f.has("artwork"))
 	}
 	if !ok {
 		pass = nil
@@ -152,7 +154,7 @@ func hasPDF(f Files, base string) bool {
 // translations checks the .strings files, and that all languages have the same
 // keys.
 func (c *checker) translations(f Files, file string) {
-	tables := map[string]StringsFile{}
+	tables := f.tables(file)
 	all := map[string]string{} // key to a language that has it
 	var languages []string
 	for _, name := range f.names() {
@@ -160,14 +162,13 @@ func (c *checker) translations(f Files, file string) {
 		if !ok || rest != file {
 			continue
 		}
-		table, problems := parseStrings(f[name])
+		_, problems := parseStrings(f[name])
 		for _, p := range problems {
 			p.File = name
 			c.problems = append(c.problems, p)
 		}
 		languages = append(languages, language)
-		tables[language] = table
-		for key := range table {
+		for key := range tables[language] {
 			if all[key] == "" {
 				all[key] = language
 			}
@@ -186,9 +187,27 @@ func (c *checker) translations(f Files, file string) {
 			if missing > 1 {
 				example = "other languages"
 			}
-			c.inFile(language+".lproj/"+file, "give every language the same keys", "has no translation of %d keys that %s has", missing, example)
+			what, has := "1 key", "has"
+			if missing > 1 {
+				what = fmt.Sprintf("%d keys", missing)
+			}
+			if example == "other languages" {
+				has = "have"
+			}
+			c.inFile(language+".lproj/"+file, "give every language the same keys", "has no translation of %s that %s %s", what, example, has)
 		}
 	}
+}
+
+// tables reads the translations, by language. What is wrong with them is told elsewhere.
+func (f Files) tables(file string) map[string]StringsFile {
+	tables := map[string]StringsFile{}
+	for _, name := range f.names() {
+		if language, rest, ok := localized(name); ok && rest == file {
+			tables[language], _ = parseStrings(f[name])
+		}
+	}
+	return tables
 }
 
 // localImages finds images that are never shown, or not everywhere.

@@ -41,7 +41,12 @@ func (c *checker) codes(p *Pass) {
 	if b := p.Barcode; b != nil {
 		at := (*place)(nil).at("barcode")
 		c.barcode(b, at)
-		if slices.Contains(elsewhere, b.Format) {
+		switch {
+		case b.Format == BarcodeCode128:
+			// What reads it at all is iOS 9 and later, where barcodes is missing, and
+			// that knows Code 128. A card in use has it.
+			c.warn(at, "format", "use barcodes for it", "is no code that iOS 8 draws, for which the deprecated barcode is there")
+		case slices.Contains(elsewhere, b.Format):
 			c.error(at, "format", "use barcodes for it", "has to be QR, PDF417 or Aztec in the deprecated barcode")
 		}
 		if len(p.Barcodes) == 0 {

@@ -1,11 +1,13 @@
 package wallet
 
 import (
+	"math"
 	"net/netip"
 	"net/url"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -206,6 +208,7 @@ func (c *checker) relevance(p *Pass) {
 	if n := len(uuids); n > maxBeaconUUIDs {
 		c.error(nil, "beacons", "use one UUID for several beacons, with major and minor", "has %d different UUIDs; %d are the most", n, maxBeaconUUIDs)
 	}
+	c.past(p, time.Now())
 	dated := p.RelevantDate != "" || len(p.RelevantDates) > 0
 	key := "relevantDate"
 	if p.RelevantDate == "" {
@@ -219,6 +222,78 @@ func (c *checker) relevance(p *Pass) {
 	case dated && p.RelevantDate == "":
 		c.warn(nil, "relevantDates", "write relevantDate, too", "is read from iOS 18 on; older systems read relevantDate")
 	}
+}
+
+// past warns of dates for which Wallet puts the pass among the expired ones: after its
+// expirationDate, and a day after its last relevant date, but for coupons and store cards.
+func (c *checker) past(p *Pass, now time.Time) {
+	const fix = "give a later date, or leave it out"
+	expires, err := p.ExpirationDate.Time()
+	if err == nil && expires.Before(now) {
+		c.warn(nil, "expirationDate", fix, "is past; Wallet puts the pass among the expired ones")
+	}
+	if p.Coupon != nil || p.StoreCard != nil {
+		return
+	}
+	var last time.Time
+	key := "relevantDate"
+	take := func(name string, dates ...Date) {
+		for _, d := range dates {
+			if at, err := d.Time(); err == nil && at.After(last) {
+				last, key = at, name
+			}
+		}
+	}
+	take("relevantDate", p.RelevantDate)
+	for i := range p.RelevantDates {
+		d := &p.RelevantDates[i]
+		take((*place)(nil).item("relevantDates", i).String(), d.Date, d.RelevantDate, d.StartDate, d.EndDate)
+	}
+	switch {
+	case last.IsZero():
+	case last.Before(now.Add(-24 * time.Hour)):
+		c.warn(nil, key, fix, "is past; Wallet puts a pass among the expired ones a day after it")
+	case err == nil && expires.Before(last):
+		c.warn(nil, "expirationDate", "give a date after it", "is before %s; Wallet will have put the pass among the expired ones by then", key)
+	}
+}
+
+// contrast warns of text that nobody can see, unless an image may be behind it.
+func (c *checker) contrast(p *Pass, image bool) {
+	ground, opaque := luminance(p.BackgroundColor)
+	if image || !opaque {
+		return
+	}
+	for _, text := range []struct {
+		key   string
+		color Color
+	}{{"foregroundColor", p.ForegroundColor}, {"labelColor", p.LabelColor}} {
+		l, ok := luminance(text.color)
+		if ratio := (max(l, ground) + 0.05) / (min(l, ground) + 0.05); ok && ratio < leastContrast {
+			c.warn(nil, text.key, "choose a colour that is lighter or darker", "can hardly be told from backgroundColor: its contrast is %.1f, and text of less than %v cannot be read", ratio, leastContrast)
+		}
+	}
+}
+
+// leastContrast is what text can hardly be read below: half of what WCAG 2.2 (success
+// criterion 1.4.3) asks of large text.
+const leastContrast = 1.5
+
+// luminance is the relative luminance of WCAG 2.2. It is not known of a colour that is
+// missing, wrong or translucent.
+func luminance(color Color) (l float64, known bool) {
+	r, g, b, opacity, err := color.RGBA()
+	if color == "" || err != nil || opacity < 1 {
+		return 0, false
+	}
+	part := func(v uint8) float64 {
+		f := float64(v) / 255
+		if f <= 0.04045 {
+			return f / 12.92
+		}
+		return math.Pow((f+0.055)/1.055, 2.4)
+	}
+	return 0.2126*part(r) + 0.7152*part(g) + 0.0722*part(b), true
 }
 
 func (c *checker) relevantDate(d *RelevantDate, at *place) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -85,7 +86,7 @@ func TestPassFolders(t *testing.T) {
 		{"no language", with(ticket, Files{".lproj/x.txt": {}}), []string{"warning .lproj/x.txt: is in a folder without a language"}},
 		{"broken strings", with(ticket, Files{"en.lproj/pass.strings": []byte("\"a\" = \"b\"\n\"c\" = ;\n")}), []string{"error en.lproj/pass.strings: line 1: has no ;", "error en.lproj/pass.strings: line 2: has no value"}},
 		{"unequal keys", with(ticket, Files{"en.lproj/pass.strings": []byte(`"a" = "1"; "b" = "2";`), "de.lproj/pass.strings": []byte(`"a" = "1";`), "fr.lproj/pass.strings": nil, "it.lproj/pass.strings": {}}),
-			[]string{"warning de.lproj/pass.strings: has no translation of 1 keys that en has", "warning it.lproj/pass.strings: has no translation of 2 keys that other languages has"}},
+			[]string{"warning de.lproj/pass.strings: has no translation of 1 key that en has", "warning it.lproj/pass.strings: has no translation of 2 keys that other languages have"}},
 		{"shadowed image", with(ticket, Files{"logo.png": picture(1, 1), "en.lproj/logo.png": picture(1, 1)}), []string{"warning en.lproj/logo.png: is never shown"}},
 		{"fewer scales", with(ticket, Files{"en.lproj/logo.png": picture(1, 1), "en.lproj/logo@2x.png": picture(1, 1), "de.lproj/logo.png": picture(1, 1)}), []string{"warning de.lproj/logo.png: has fewer scales"}},
 
@@ -242,4 +243,67 @@ func FuzzCheckFiles(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A change message can be a key of the translations, and is looked for in each of them.
+func TestChangeMessages(t *testing.T) {
+	pass := change(t, card, "storeCard.primaryFields[0].changeMessage", `"POINTS_CHANGED"`)
+	with := func(tables ...string) (f Files) {
+		f = Files{filePass: pass, "icon.png": picture(29, 29), "icon@2x.png": picture(58, 58), "icon@3x.png": picture(87, 87)}
+		for i := 0; i < len(tables); i += 2 {
+			f[tables[i]+".lproj/pass.strings"] = []byte(tables[i+1])
+		}
+		return f
+	}
+	const good, without = `"POINTS_CHANGED" = "You have %@ points.";`, `"POINTS_CHANGED" = "Your points have changed.";`
+	for name, test := range map[string]struct {
+		files Files
+		want  []string
+	}{
+		"no key":             {with("en", `"OTHER" = "x";`), []string{"has no %@, without"}},
+		"a key":              {with("en", good), nil},
+		"in UTF-16":          {with("en", string(StringsFile{"POINTS_CHANGED": "Sie haben %@ Punkte – endlich."}.Format())), nil},
+		"one language lacks": {with("en", good, "de", `"OTHER" = "x";`), []string{"has no translation in de.lproj"}},
+		"one has no place":   {with("en", good, "de", without, "fr", good), []string{"has no %@ in its translation in de.lproj"}},
+	} {
+		var got []string
+		for _, p := range test.files.Check() {
+			if strings.HasSuffix(p.Path, "changeMessage") {
+				got = append(got, p.Message)
+			}
+		}
+		if len(got) != len(test.want) || len(got) > 0 && !strings.Contains(got[0], test.want[0]) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// Text in the colour of what is behind it is told, where that can be known.
+func TestContrast(t *testing.T) {
+	for name, test := range map[string]struct {
+		background, foreground, label string
+		image                         bool
+		want                          int
+	}{
+		"all white":       {"rgb(255, 255, 255)", "rgb(255, 255, 255)", "#fff", false, 2},
+		"nearly":          {"rgb(255, 255, 255)", "rgb(240, 240, 240)", "rgb(0, 0, 0)", false, 1},
+		"an image behind": {"rgb(255, 255, 255)", "rgb(255, 255, 255)", "#fff", true, 0},
+		"grey on white":   {"rgb(255, 255, 255)", "rgb(0, 0, 0)", "rgb(150, 150, 150)", false, 0},
+		"translucent":     {"rgba(255, 255, 255, 0.5)", "rgb(255, 255, 255)", "#fff", false, 0},
+	} {
+		files := Files{filePass: change(t, card, "backgroundColor", strconv.Quote(test.background), "foregroundColor", strconv.Quote(test.foreground), "labelColor", strconv.Quote(test.label)),
+			"icon.png": picture(29, 29), "icon@2x.png": picture(58, 58), "icon@3x.png": picture(87, 87)}
+		if test.image {
+			files["strip.png"] = picture(375, 144)
+		}
+		found := 0
+		for _, p := range files.Check() {
+			if strings.Contains(p.Message, "can hardly be told from backgroundColor") {
+				found++
+			}
+		}
+		if found != test.want {
+			t.Errorf("%s: %d, want %d", name, found, test.want)
+		}
+	}
 }
