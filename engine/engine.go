@@ -216,6 +216,9 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	}
 	e.sources.Go(func() { e.later.run(e.sending) })
 	e.sources.Go(func() { e.later.runHasten(e.sending) })
+	if e.store.embedded() { // on a cluster it is the log servers' clock that counts
+		e.sources.Go(func() { e.later.runClock(e.sending) })
+	}
 	e.sources.Go(func() { e.gates.probe(e.sending) })
 	e.gates.begin()
 	e.sources.Go(func() { e.sweeper.run(e.sending) })

@@ -25,6 +25,8 @@ type later struct {
 	engine *Engine
 	stream jetstream.Stream
 	leased jetstream.Consumer // what is due
+	// clockWasBack says that the clock was put back before this engine began.
+	clockWasBack bool
 
 	mu      sync.Mutex
 	opened  map[gateKey]bool // gates that opened; what waited for them is to be moved
@@ -39,6 +41,9 @@ func (e *Engine) openLater(ctx context.Context) (err error) {
 		Retention: jetstream.WorkQueuePolicy, AllowMsgSchedules: true, AllowDirect: true,
 	}); err != nil {
 		return err
+	}
+	if l.clockWasBack, err = l.wasPutBack(ctx, time.Now()); err != nil {
+		return fmt.Errorf("engine: %w", err)
 	}
 	if l.leased, err = e.openConsumer(ctx, e.store, l.stream, subjectDue); err != nil {
 		return fmt.Errorf("engine: %w", err)
