@@ -205,8 +205,17 @@ func TestJourneyOfMany(t *testing.T) {
 		}
 		done := make(chan struct{})
 		go func() {
+			defer close(done)
 			writing.Wait()
-			close(done)
+			// The clock of the test stands still, behind what may have been due when it was
+			// put back; that of the world goes on.
+			j.advance(time.Minute)
+			for _, serial := range serials {
+				j.put(j.id(serial), "the last")
+			}
+			if _, err := j.running.Changed(t.Context(), j.typ, serials...); err != nil {
+				t.Error(err)
+			}
 		}()
 		defer func() { <-done }()
 
@@ -226,10 +235,13 @@ func TestJourneyOfMany(t *testing.T) {
 					written = true
 				default:
 				}
-				if written && current(phone) {
+				if !current(phone) {
+					phone.wait() // or nothing would tell it
+				} else if written {
 					break
+				} else {
+					time.Sleep(time.Millisecond) // the last push may have come already
 				}
-				phone.wait()
 			}
 		}
 		stop()
