@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 
@@ -210,28 +211,67 @@ func (e *Engine) eachLive(ctx context.Context, f *Filter, from Place, look func(
 		}
 		return nil, nil
 	}
-	if from.Stage == OnQueues {
+	whole := from == Place{}
+	seen := map[uint64]uint64{} // how far each queue was looked through
+	queues := func() (next *Place, err error) {
 		for _, q := range e.queuesInOrder() {
 			n := q.listNumber()
 			if n < from.Queue || f.App != "" && q.app != f.App {
 				continue
 			}
-			seq := uint64(0)
+			seq := seen[n]
 			if n == from.Queue {
-				seq = from.At
+				seq = max(seq, from.At)
 			}
-			if next, err = q.eachChunk(ctx, seq, func(at uint64, c *chunk) (*Place, error) { return lookAt(Place{OnQueues, n, at, 0}, c) }); err != nil || next != nil {
+			if next, err = q.eachChunk(ctx, seq, func(at uint64, c *chunk) (*Place, error) {
+				seen[n] = at + 1
+				return lookAt(Place{OnQueues, n, at, 0}, c)
+			}); err != nil || next != nil {
 				return next, err
 			}
 		}
-		from = Place{Stage: InTime}
+		return nil, nil
+	}
+	due := func() (*Place, error) {
+		seq := seen[becomingDue]
+		if from.Queue == becomingDue {
+			seq = max(seq, from.At)
+		}
+		return eachChunkOf(ctx, e.later.stream, subjectDue, seq, func(at uint64, c *chunk) (*Place, error) {
+			seen[becomingDue] = at + 1
+			return lookAt(Place{OnQueues, becomingDue, at, 0}, c)
+		})
+	}
+	if from.Stage == OnQueues {
+		if next, err = queues(); err != nil || next != nil {
+			return next, err
+		}
+		if next, err = due(); err != nil || next != nil {
+			return next, err
+		}
 	}
 	subject := subjectLater + ">"
 	if f.App != "" && appSubject(subjectLater, f.App) != "" {
 		subject = subjectLater + f.App + ".>"
 	}
-	return eachChunkOf(ctx, e.later.stream, subject, from.At, func(at uint64, c *chunk) (*Place, error) { return lookAt(Place{InTime, 0, at, 0}, c) })
+	at := uint64(0)
+	if from.Stage == InTime {
+		at = from.At
+	}
+	next, err = eachChunkOf(ctx, e.later.stream, subject, at, func(at uint64, c *chunk) (*Place, error) { return lookAt(Place{InTime, 0, at, 0}, c) })
+	if err != nil || next != nil || !whole {
+		return next, err
+	}
+	// What became due meanwhile went the other way: from where it waited for its time to
+	// where it becomes due, and on to its queue.
+	if next, err = due(); err != nil || next != nil {
+		return next, err
+	}
+	return queues()
 }
+
+// becomingDue stands for the number of a queue where what has just become due is listed.
+const becomingDue = math.MaxUint64
 
 // queuesInOrder are the queues by their numbers in lists.
 func (e *Engine) queuesInOrder() []*queue {

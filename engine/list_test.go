@@ -158,3 +158,37 @@ func testMessageCountsWhatIsSent(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// What becomes due is in every list, wherever it is on its way.
+func TestListedWhileBecomingDue(t *testing.T) {
+	t.Parallel()
+	apple := apnstest.Start(t)
+	r := newRig(t, apple)
+	const all = 60 // each is a chunk, and a page looks at 200
+	at := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	for i := range all {
+		m := hello()
+		m.SendAt = at
+		r.submit(m, devices(i, i+1)...)
+	}
+	time.Sleep(time.Until(at))
+	looks := 0
+	for ended := 0; ended < all && time.Since(at) < 30*time.Second; looks++ {
+		list, next, err := r.List(t.Context(), Filter{}, Place{}, 2*all)
+		if err != nil || next != nil {
+			t.Fatal(next, err)
+		}
+		there := map[string]bool{}
+		ended = 0
+		for _, v := range list {
+			there[v.ID.String()] = true
+			if v.State.Final() {
+				ended++
+			}
+		}
+		if len(there) < all {
+			t.Fatalf("look %d: %d of %d are listed", looks, len(there), all)
+		}
+	}
+	t.Logf("%d looks", looks)
+}
