@@ -143,6 +143,7 @@ func TestParseCertificateRefusals(t *testing.T) {
 		{".p7b", fixture(t, "apns.p7b"), "", ErrNoCertificate, []string{"PKCS#7"}},
 		{"damaged PEM", []byte("-----BEGIN CERTIFICATE-----\nMIID\n"), "", nil, []string{"cut short or was edited"}},
 		{"damaged certificate", []byte("-----BEGIN CERTIFICATE-----\nMIID\n-----END CERTIFICATE-----\n"), "", nil, []string{"certificate: it cannot be read"}},
+		{"Java keystore", []byte("\xfe\xed\xfe\xed\x00\x00\x00\x02"), "", nil, []string{"a Java keystore", "keytool -importkeystore"}},
 		{"words", []byte("hello"), "", nil, []string{"neither a key nor a certificate"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

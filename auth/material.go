@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -34,6 +35,13 @@ func readMaterial(data []byte, password string, budget *workBudget) (*material, 
 		return nil, err
 	}
 	data = unwrap(data)
+	if bytes.HasPrefix(data, []byte("\xfe\xed\xfe\xed")) || bytes.HasPrefix(data, []byte("\xce\xce\xce\xce")) {
+		return nil, &InputError{
+			Field:   "file",
+			Problem: "it is a Java keystore",
+			Fix:     "make a .p12 of it: keytool -importkeystore -srckeystore old.jks -destkeystore new.p12 -deststoretype PKCS12",
+		}
+	}
 	if isPEM(data) {
 		return readPEM(data, password, budget)
 	}

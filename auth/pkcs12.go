@@ -192,7 +192,7 @@ func explainPKCS12(err error, password string) error {
 		return &InputError{
 			Field:   "certificate",
 			Problem: "the password has characters that a .p12 file cannot have, such as an emoji",
-			Fix:     "check the password",
+			Fix:     "check the password, or give the file another one: openssl pkcs12 -in old.p12 -out both.pem, and then openssl pkcs12 -export -in both.pem -out new.p12",
 			Err:     ErrWrongPassword,
 		}
 	default:

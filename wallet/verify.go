@@ -202,9 +202,12 @@ func (v *Verification) signature(p *Package) *cms.Signature {
 	}
 	signed, err := cms.Verify(signature, manifest)
 	if err != nil {
-		fix := "sign manifest.json again, after the last change"
-		if errors.Is(err, cms.ErrNoCertificate) {
+		fix := "sign manifest.json again, as a detached signature in DER"
+		switch {
+		case errors.Is(err, cms.ErrNoCertificate):
 			fix = "include the signing certificate and the WWDR intermediate"
+		case errors.Is(err, cms.ErrContentChanged), errors.Is(err, cms.ErrBadSignature):
+			fix = "sign manifest.json again, after the last change"
 		}
 		v.error(fileSignature, fix, "%s", strings.TrimPrefix(err.Error(), "cms: "))
 		return nil

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"aviso.example/internal/namedfile"
@@ -117,8 +118,11 @@ func LoadKey(path string) (*Key, error) {
 	return key, nil
 }
 
-// ParseKey reads a private key on P-256: PEM with PKCS#8 or SEC 1, as openssl
-// writes them, or the JSON that `web-push generate-vapid-keys --json` prints.
+// ParseKey reads a private key on P-256: PEM with PKCS#8 or SEC 1, as openssl writes
+// them, what `web-push generate-vapid-keys` prints, with --json and without, JSON with
+// private_key, a JSON Web Key, lines of an environment file such as VAPID_PRIVATE_KEY=…,
+// or the private key alone, 32 bytes in base64url. Where a public key stands beside it,
+// the two have to belong together.
 func ParseKey(data []byte) (*Key, error) {
 	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
 	switch {
@@ -127,11 +131,10 @@ func ParseKey(data []byte) (*Key, error) {
 	case len(data) > maxKeyFile:
 		return nil, keyError("the file is larger than %d KiB, and a key is below one", maxKeyFile>>10)
 	case data[0] == '{':
-		var pair struct{ PublicKey, PrivateKey string }
-		if json.Unmarshal(data, &pair) != nil || pair.PrivateKey == "" {
-			return nil, keyError(`the JSON has no text under "publicKey" and "privateKey", as web-push writes them`)
-		}
-		return ParseKeyPair(pair.PublicKey, pair.PrivateKey)
+		return parseKeyJSON(data)
+	}
+	if public, private := keysInText(string(data)); private != "" && !bytes.HasPrefix(data, []byte("---")) && !bytes.Contains(data, []byte("BEGIN")) { // what is left of PEM is no key
+		return parseKeys(public, private)
 	}
 	seen := ""
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
@@ -161,12 +164,101 @@ func ParseKey(data []byte) (*Key, error) {
 	if seen != "" {
 		return nil, keyError("the file holds a %q, not a private key", seen)
 	}
-	return nil, keyError("this is neither PEM nor the JSON of web-push; a key in base64url is read by ParseKeyPair")
+	return nil, keyError("this is neither PEM nor a key in base64url nor what web-push prints; %s", "the JSON for it is {\"publicKey\":\"…\",\"privateKey\":\"…\"}")
+}
+
+// parseKeyJSON reads the JSON of web-push, of libraries that write names with
+// underscores, and a JSON Web Key (RFC 7517).
+func parseKeyJSON(data []byte) (*Key, error) {
+	var pair struct {
+		PublicKey, PrivateKey string
+		Public                string `json:"public_key"`
+		Private               string `json:"private_key"`
+		Curve                 string `json:"crv"`
+		D, X, Y               string
+	}
+	if err := json.Unmarshal(data, &pair); err != nil {
+		return nil, keyError(`the JSON has no text under "publicKey" and "privateKey", as web-push writes them`)
+	}
+	switch {
+	case pair.PrivateKey != "":
+		return parseKeys(pair.PublicKey, pair.PrivateKey)
+	case pair.Private != "":
+		return parseKeys(pair.Public, pair.Private)
+	case pair.D != "" && pair.Curve == "P-256":
+		x, errX := decode64(pair.X)
+		y, errY := decode64(pair.Y)
+		if errX != nil || errY != nil {
+			return nil, keyError("the JSON Web Key has coordinates that are not base64url")
+		}
+		return parseKeys(encode64(slices.Concat([]byte{4}, x, y)), pair.D)
+	}
+	return nil, keyError(`the JSON has no text under "publicKey" and "privateKey", as web-push writes them`)
+}
+
+// parseKeys is ParseKeyPair for a public key that may be missing.
+func parseKeys(public, private string) (*Key, error) {
+	if public != "" {
+		return ParseKeyPair(public, private)
+	}
+	key, err := parseScalar(private)
+	if err != nil {
+		return nil, err
+	}
+	return newKey(key)
+}
+
+// keysInText finds keys in base64url in lines of text: after a name with an equals sign
+// or a colon, in the line below, or alone.
+func keysInText(text string) (public, private string) {
+	label := ""
+	for line := range strings.SplitSeq(text, "\n") {
+		line = strings.TrimSpace(line)
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || strings.Trim(value, "=") == "" { // padding
+			if name, value, ok = strings.Cut(line, ":"); !ok {
+				name, value = label, line
+			}
+		}
+		name, value = strings.ToLower(name), strings.Trim(strings.TrimSpace(value), "\"'")
+		if value == "" {
+			label = name // the key is in the next line
+			continue
+		}
+		label = ""
+		switch point, err := decode64(value); {
+		case err != nil:
+		case len(point) == keyLength && strings.Contains(name, "public"):
+			public = value
+		case len(point) == 32 && (strings.Contains(name, "private") || name == "" && line == text):
+			private = value
+		}
+	}
+	return public, private
 }
 
 // ParseKeyPair reads the pair that the npm tool web-push and most others print:
 // 65 and 32 bytes in base64url, public and private.
 func ParseKeyPair(public, private string) (*Key, error) {
+	key, err := parseScalar(private)
+	if err != nil {
+		return nil, err
+	}
+	k, err := newKey(key)
+	if err != nil {
+		return nil, err
+	}
+	point, err := decode64(public)
+	if err != nil {
+		return nil, keyError("the public key %w", err)
+	}
+	if encode64(point) != k.PublicKey() {
+		return nil, keyError("the public key does not belong to the private one")
+	}
+	return k, nil
+}
+
+func parseScalar(private string) (*ecdsa.PrivateKey, error) {
 	scalar, err := decode64(private)
 	if err != nil {
 		return nil, keyError("the private key %w", err)
@@ -181,18 +273,7 @@ func ParseKeyPair(public, private string) (*Key, error) {
 	if err != nil {
 		return nil, keyError("the private key is not one of P-256")
 	}
-	k, err := newKey(key)
-	if err != nil {
-		return nil, err
-	}
-	point, err := decode64(public)
-	if err != nil {
-		return nil, keyError("the public key %w", err)
-	}
-	if encode64(point) != k.PublicKey() {
-		return nil, keyError("the public key does not belong to the private one")
-	}
-	return k, nil
+	return key, nil
 }
 
 func keyError(format string, args ...any) error {

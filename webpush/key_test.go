@@ -122,8 +122,8 @@ func TestKeyProblems(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"":                                       "the file is empty",
-		"hello":                                  "neither PEM nor the JSON",
-		"-----BEGIN PRIVATE KEY-----\nx":         "neither PEM nor the JSON",
+		"hello":                                  "neither PEM nor a key",
+		"-----BEGIN PRIVATE KEY-----\nx":         "neither PEM nor a key",
 		pkcs8(p384):                              "on P-384",
 		pkcs8(ed):                                "another kind of key",
 		armour("PRIVATE KEY", []byte{1}, nil):    "damaged",
@@ -196,6 +196,53 @@ func TestSubjects(t *testing.T) {
 		err := CheckSubject(subject)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", subject, err, want)
+		}
+	}
+}
+
+// The forms in which people have a VAPID key are one key.
+func TestFormsOfKeys(t *testing.T) {
+	key, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, private := key.PublicKey(), key.PrivateKey()
+	point, err := decode64(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := encode64(point[1:33]), encode64(point[33:])
+	for name, text := range map[string]string{
+		"web-push":              "\n=======================================\n\nPublic Key:\n" + public + "\n\nPrivate Key:\n" + private + "\n\n=======================================\n",
+		"web-push --json":       `{"publicKey":"` + public + `","privateKey":"` + private + `"}`,
+		"underscores":           `{"public_key":"` + public + `","private_key":"` + private + `"}`,
+		"JSON, private alone":   `{"privateKey":"` + private + `"}`,
+		"JSON Web Key":          `{"kty":"EC","crv":"P-256","d":"` + private + `","x":"` + x + `","y":"` + y + `"}`,
+		"environment":           "# for push\nVAPID_PUBLIC_KEY=" + public + "\nVAPID_PRIVATE_KEY=\"" + private + "\"\nOTHER=1\n",
+		"private alone":         private + "\n",
+		"private alone, padded": private + "=\n",
+		"environment, private":  "export VAPID_PRIVATE_KEY=" + private,
+		"YAML":                  "vapid:\r\n  public: " + public + "\r\n  private: " + private + "\r\n",
+	} {
+		got, err := ParseKey([]byte(text))
+		if err != nil || got.PrivateKey() != private {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	other, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ text, want string }{
+		"another public key":      {"VAPID_PUBLIC_KEY=" + other.PublicKey() + "\nVAPID_PRIVATE_KEY=" + private, "does not belong"},
+		"JWK of another":          {`{"kty":"EC","crv":"P-256","d":"` + other.PrivateKey() + `","x":"` + x + `","y":"` + y + `"}`, "does not belong"},
+		"public alone":            {public, "neither PEM nor"},
+		"words":                   {"my key is secret", "neither PEM nor"},
+		"JSON of something else":  {`{"a":1}`, `no text under "publicKey"`},
+		"a key of another length": {"VAPID_PRIVATE_KEY=" + private[:40], "neither PEM nor"},
+	} {
+		if _, err := ParseKey([]byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), private) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

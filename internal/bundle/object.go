@@ -22,6 +22,9 @@ const maxMembers = 10_000
 // members and those that are there twice, which maps and structs would hide, and
 // does not take Name for name, as structs do. Errors quote nothing of the input.
 func ParseObject(data []byte) ([]Member, error) {
+	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+		return nil, errors.New("it begins with a byte order mark; write UTF-8 without one")
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if first, err := d.Token(); err != nil {
 		return nil, errors.New("it is not JSON")

@@ -193,6 +193,9 @@ func (z *archive) directory() bool {
 	if at < 0 {
 		start := make([]byte, min(z.size, 4))
 		z.r.ReadAt(start, 0)
+		if string(start) == localSignature && bytes.Contains(tail, []byte(endSignature)) {
+			return z.bad("something follows the end of the zip, be it a line break that a script printed after it", "")
+		}
 		if string(start) == localSignature {
 			return z.bad("the zip is cut short: its directory, which stands at the end, is missing", "")
 		}

@@ -129,7 +129,7 @@ func TestZipRefused(t *testing.T) {
 		"count too low":        {at(func(z []byte, _, e int) { z[e+8], z[e+10] = 0, 0 }), "more entries"},
 		"count too high":       {at(func(z []byte, _, e int) { z[e+8], z[e+10] = 2, 2 }), "damaged"},
 		"something before":     {func(z []byte, _, _ int) []byte { return append([]byte("#!/bin/sh\n"), z...) }, "put before"},
-		"something after":      {func(z []byte, _, _ int) []byte { return append(z, 0) }, "cut short"},
+		"something after":      {func(z []byte, _, _ int) []byte { return append(z, 0) }, "something follows"},
 		"no end":               {func(z []byte, _, e int) []byte { return z[:e] }, "cut short"},
 		"folder with content":  {func(z []byte, d, _ int) []byte { z[localSize+4], z[d+directorySize+4] = '/', '/'; return z }, "folder with content"},
 		"empty":                {func([]byte, int, int) []byte { return nil }, "not a zip"},

@@ -40,6 +40,9 @@ func parse(der []byte) (*signedData, error) {
 	if len(der) > MaxSignatureSize {
 		return nil, fmt.Errorf("it has %d bytes, and more than %d are not read", len(der), MaxSignatureSize)
 	}
+	if why := notDER(der); why != "" {
+		return nil, errors.New(why)
+	}
 	file := newReader(der)
 	info := file.inside("ContentInfo", tagSequence)
 	file.end("ContentInfo")
@@ -66,6 +69,18 @@ func parse(der []byte) (*signedData, error) {
 		signers.fail("signerInfos", errors.New("there are several signers, and packages have one"))
 	}
 	return &d, *r.err
+}
+
+// notDER names the forms in which openssl writes a signature unless it is told
+// otherwise.
+func notDER(signature []byte) string {
+	switch text := bytes.TrimLeft(signature, " \t\r\n"); {
+	case bytes.HasPrefix(text, []byte("-----BEGIN")):
+		return "it is PEM, and DER is needed (openssl smime -sign … -outform DER)"
+	case bytes.HasPrefix(text, []byte("MIME-Version")), bytes.HasPrefix(text, []byte("Content-Type")), bytes.Contains(text[:min(len(text), 512)], []byte("application/x-pkcs7")):
+		return "it is S/MIME text, and DER is needed (openssl smime -sign … -outform DER)"
+	}
+	return ""
 }
 
 // parseContent wants the content to be plain data, and elsewhere.
