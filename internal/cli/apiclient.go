@@ -40,6 +40,7 @@ func (t *serverTarget) register(flags *pflag.FlagSet) {
 
 // apiClient asks a server.
 type apiClient struct {
+	keyFrom   string // where the API key was found
 	base, key string
 	http      *http.Client
 }
@@ -65,7 +66,7 @@ func (t *serverTarget) client(a *app) (*apiClient, error) {
 		return nil, usage("--server has to be a URL like http://%s", defaultServer)
 	}
 	c := &apiClient{base: strings.TrimRight(base, "/")}
-	if c.key, err = t.apiKey(a, local); err != nil {
+	if c.key, c.keyFrom, err = t.apiKey(a, local); err != nil {
 		return nil, err
 	}
 	if u.Scheme == "http" && !local {
@@ -88,31 +89,31 @@ func newHTTPClient() *http.Client {
 
 // apiKey finds the API key. The one of a server in this folder goes to no other
 // machine.
-func (t *serverTarget) apiKey(a *app, local bool) (string, error) {
+func (t *serverTarget) apiKey(a *app, local bool) (key, from string, err error) {
 	if t.keyFile != "" {
 		key, err := readAPIKeyFile(t.keyFile)
 		if err != nil {
-			return "", usage("--api-key-file: %w", err)
+			return "", "", usage("--api-key-file: %w", err)
 		}
-		return key, nil
+		return key, t.keyFile, nil
 	}
 	if key := a.getenv(apiKeyVariable); key != "" {
 		if err := checkAPIKey(key); err != nil {
-			return "", usage("%s %w", apiKeyVariable, err)
+			return "", "", usage("%s %w", apiKeyVariable, err)
 		}
-		return key, nil
+		return key, apiKeyVariable, nil
 	}
 	path := filepath.Join(defaults["data"], apiKeyName)
 	if local {
 		key, err := readAPIKeyFile(path)
 		if err == nil {
-			return key, nil
+			return key, path, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return "", usage("%s: %w", path, err)
+			return "", "", usage("%s: %w", path, err)
 		}
 	}
-	return "", usage("an API key is needed: give --api-key-file FILE or set %s; a server that made its own keeps it in the file %s in its data folder", apiKeyVariable, apiKeyName)
+	return "", "", usage("an API key is needed: give --api-key-file FILE or set %s; a server that made its own keeps it in the file %s in its data folder", apiKeyVariable, apiKeyName)
 }
 
 func (c *apiClient) close() { c.http.CloseIdleConnections() }
@@ -120,7 +121,8 @@ func (c *apiClient) close() { c.http.CloseIdleConnections() }
 // refusedError is the server's word that something is wrong.
 type refusedError struct {
 	api.Problem
-	server string
+	server  string
+	keyFrom string // where the API key was found
 }
 
 // Error puts all that is wrong into one line.
@@ -128,6 +130,9 @@ func (e *refusedError) Error() string {
 	text := "the server refuses it: " + e.Title
 	if e.Title == "" {
 		text = fmt.Sprintf("the server at %s answered with status %d and no explanation; is it an aviso server?", e.server, e.Status)
+	}
+	if e.Status == http.StatusUnauthorized && e.Type != "" {
+		return fmt.Sprintf("the server at %s does not take the API key of %s: %s", e.server, e.keyFrom, e.Detail)
 	}
 	if e.Detail != "" && len(e.Errors) == 0 {
 		text += ": " + e.Detail
@@ -196,7 +201,7 @@ func (c *apiClient) send(ctx context.Context, method, path, kind string, body io
 		return c.unreachable(ctx, err)
 	}
 	if res.StatusCode >= 300 {
-		refused := &refusedError{server: c.base}
+		refused := &refusedError{server: c.base, keyFrom: c.keyFrom}
 		if json.Unmarshal(answer, &refused.Problem) != nil || !strings.HasPrefix(refused.Type, "/v1/problems/") {
 			refused.Problem = api.Problem{} // somebody else's
 		}

@@ -113,7 +113,7 @@ Exit codes:
 	root.Flags().BoolVar(&version, "version", false, "print the version, as aviso version does")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs instead of text for people")
 	root.PersistentFlags().CountVarP(&a.verbose, "verbose", "v", "log connections to standard error; twice logs more")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%s", flagProblem(err)) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage("%s", flagProblem(cmd, err)) })
 	root.AddCommand(a.devCommand(), a.simulateCommand(), a.sendCommand(), a.channelCommand(), a.credentialCommand(),
 		a.explainCommand(), a.lintCommand(), a.doctorCommand(), a.benchCommand(),
 		a.serveCommand(), a.gatewayCommand(), a.configCommand(), a.pushCommand(), a.statusCommand(), a.appCommand(), a.batchCommand(),

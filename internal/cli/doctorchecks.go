@@ -52,7 +52,7 @@ func (d *doctor) loadCredential(context.Context) {
 	}
 	if err := f.apply(d.app, &d.cfg); err != nil {
 		d.credential, d.rejected = "it could not be loaded", true
-		d.add("credential", checkFail, strings.TrimPrefix(err.Error(), "aviso: "), "look into the file with aviso credential")
+		d.add("credential", checkFail, strings.TrimPrefix(err.Error(), "aviso: "), credentialFix(f))
 		return
 	}
 	if d.cfg.Key != nil {
@@ -70,6 +70,14 @@ func (d *doctor) loadCredential(context.Context) {
 	default:
 		d.add("credential", checkOK, about, "")
 	}
+}
+
+// credentialFix is what helps with a credential that cannot be loaded.
+func credentialFix(f *identity) string {
+	if f.key != "" && f.team == "" {
+		return "give --team; the id stands in the developer portal under Membership details"
+	}
+	return "look into the file with aviso credential"
 }
 
 // checkNames resolves the host.

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"aviso.example/apns"
 	"aviso.example/internal/message"
+	"aviso.example/internal/suggest"
 )
 
 // Exit codes of every subcommand.
@@ -98,13 +102,18 @@ func (c *exitCode) add(o apns.Outcome) {
 func (c *exitCode) raise(to int) { *c = max(*c, exitCode(to)) }
 
 // flagProblem rewords pflag's errors where they leave the reader guessing.
-func flagProblem(err error) string {
+func flagProblem(cmd *cobra.Command, err error) string {
 	text := err.Error()
 	if strings.HasPrefix(text, "unknown flag: --password") {
 		return text + "; a password on the command line is visible to every user of the machine: use --password-file or " + passwordVariable
 	}
 	if strings.HasPrefix(text, "unknown flag: --token") {
 		return text + "; the device token goes into --to, and provider tokens are made from --key and --team"
+	}
+	if wrong, ok := strings.CutPrefix(text, "unknown flag: --"); ok {
+		var known []string
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) { known = append(known, "--"+flag.Name) })
+		text += suggest.Hint("--"+wrong, known)
 	}
 	return text
 }
