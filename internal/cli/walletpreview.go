@@ -78,9 +78,14 @@ func (a *app) walletPreview(f *walletPreviewFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	if bad := s.problems.Errors(); len(bad) > 0 {
-		a.printProblems(bad)
-		return exit(ExitRejected)
+	// What is wrong with other files keeps nobody from looking at the pass.
+	var beside []string
+	for _, p := range s.problems.Errors() {
+		if p.File == "" || p.File == "pass.json" || s.files["pass.json"] == nil {
+			a.printProblems(s.problems.Errors())
+			return exit(ExitRejected)
+		}
+		beside = append(beside, p.String())
 	}
 	if o.Language, o.Strings, err = previewLanguage(s.files, f.language); err != nil {
 		return err
@@ -109,7 +114,7 @@ func (a *app) walletPreview(f *walletPreviewFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	return a.printPreview(f.output, view.Notes(), out.Len())
+	return a.printPreview(f.output, append(beside, view.Notes()...), out.Len())
 }
 
 func (a *app) printPreview(output string, notes []string, size int) error {
