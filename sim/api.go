@@ -86,7 +86,7 @@ func (s *Server) Handler() http.Handler {
 		}))
 	}
 	route("GET /sim/v1/info", s.apiInfo)
-	route("GET /sim/v1/pushes", s.apiPushes, "device_token", "channel_id", "topic", "collapse_id", "push_type", "apns_id", "protocol", "outcome", "after", "limit", "wait")
+	route("GET /sim/v1/pushes", s.apiPushes, "device_token", "channel_id", "topic", "collapse_id", "push_type", "apns_id", "protocol", "outcome", "after", "limit", "order", "wait")
 	route("DELETE /sim/v1/pushes", s.apiClear)
 	route("GET /sim/v1/devices", s.apiDevices)
 	withBody("POST /sim/v1/devices", s.apiAddDevices)

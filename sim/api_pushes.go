@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,8 +13,8 @@ import (
 	"time"
 )
 
-// apiPushes lists pushes, oldest first. With wait it answers as soon as one
-// matches, or with an empty list when the time is over.
+// apiPushes lists pushes, the oldest first unless order says otherwise. With wait it
+// answers as soon as one matches, or with an empty list when the time is over.
 func (s *Server) apiPushes(r *http.Request) (any, error) {
 	q := readQuery(r)
 	f := Filter{
@@ -34,6 +35,10 @@ func (s *Server) apiPushes(r *http.Request) (any, error) {
 		q.wrong("protocol must be %s or %s", ProtocolHTTP2, ProtocolBinary)
 	}
 	limit := int(q.number("limit", defaultListed, maxListed))
+	order := cmp.Or(q.values.Get("order"), "oldest")
+	if order != "oldest" && order != "newest" {
+		q.wrong("order must be oldest or newest")
+	}
 	wait := q.duration("wait", maxWait)
 	switch {
 	case q.err != nil:
@@ -43,13 +48,13 @@ func (s *Server) apiPushes(r *http.Request) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	found, err := s.wait(ctx, f, max(limit, 1))
+	found, err := s.wait(ctx, f, max(limit, 1), order == "newest")
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, problem(http.StatusServiceUnavailable, "the wait was interrupted")
 	}
 	next := f.After
 	if len(found) > 0 {
-		next = found[len(found)-1].Sequence
+		next = max(found[0].Sequence, found[len(found)-1].Sequence)
 	}
 	if found == nil {
 		found = []Push{}

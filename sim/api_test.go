@@ -73,13 +73,16 @@ func TestAPIPushes(t *testing.T) {
 		t.Error(s)
 	}
 	for query, want := range map[string]int{
-		"?collapse_id=score": 1, "?outcome=rejected": 1, "?after=2": 2, "?limit=1": 1,
+		"?collapse_id=score": 1, "?outcome=rejected": 1, "?after=2": 2, "?limit=1": 1, "?order=newest&limit=1": 1, "?order=newest&after=2": 2,
 		"?device_token=" + strings.ToUpper(apns.DeviceToken): 4, "?topic=com.example.none": 0,
 		"?apns_id=" + longID(1): 1, "?push_type=alert&after=3": 1, "?after=4&wait=1ms": 0,
 	} {
 		if got, _ := get(query); len(got) != want {
 			t.Errorf("%s: %d, want %d", query, len(got), want)
 		}
+	}
+	if last, next := get("?order=newest&limit=2"); len(last) != 2 || fmt.Sprint(last[0]["sequence"], last[1]["sequence"], next) != "4 3 4" {
+		t.Errorf("%v, %v", last, next)
 	}
 	if code, _ := api(t, apns, "DELETE", "/sim/v1/pushes", ""); code != 204 {
 		t.Error(code)
@@ -220,6 +223,7 @@ func TestAPIRest(t *testing.T) {
 		{"GET", "/sim/v1/pushes?token=x", "", 400, `unknown parameter \"token\"`},
 		{"GET", "/sim/v1/pushes?wait=1h", "", 400, "at most 1m0s"},
 		{"GET", "/sim/v1/pushes?limit=x", "", 400, "must be a number"},
+		{"GET", "/sim/v1/pushes?order=x", "", 400, "must be oldest or newest"},
 		{"GET", "/sim/v1/pushes?limit=1&limit=2", "", 400, "there twice"},
 		{"GET", "/sim/v1/pushes?outcome=x", "", 400, "outcome must be"},
 		{"PATCH", "/sim/v1/pushes", "", 405, "not possible"},

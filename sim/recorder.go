@@ -228,7 +228,7 @@ func (r *recorder) forget(p *Push) {
 // find returns up to limit matching pushes, oldest first (0: all). When there is
 // none it moves f.After past what was looked at, so that waiting does not look
 // twice, and returns a channel that is closed with the next push.
-func (r *recorder) find(f *Filter, limit int) ([]Push, <-chan struct{}) {
+func (r *recorder) find(f *Filter, limit int, newestFirst bool) ([]Push, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []Push
@@ -239,7 +239,11 @@ func (r *recorder) find(f *Filter, limit int) ([]Push, <-chan struct{}) {
 			start = int(min(f.After-oldest+1, uint64(n)))
 		}
 	}
-	for i := start; i < len(r.ring); i++ {
+	for n := range len(r.ring) - start {
+		i := start + n
+		if newestFirst {
+			i = len(r.ring) - 1 - n
+		}
 		p := &r.ring[(r.next+i)%len(r.ring)]
 		if f.match(p) {
 			if found = append(found, *p); len(found) == limit {
@@ -271,26 +275,26 @@ func (s *Server) Pushes(f Filter) []Push {
 	if s.rec == nil {
 		return nil
 	}
-	found, _ := s.rec.find(&f, 0)
+	found, _ := s.rec.find(&f, 0, false)
 	return found
 }
 
 // WaitForPush returns the oldest recorded push that matches, waiting for one
 // until ctx ends. To see each push once, pass the last Sequence as Filter.After.
 func (s *Server) WaitForPush(ctx context.Context, f Filter) (Push, error) {
-	found, err := s.wait(ctx, f, 1)
+	found, err := s.wait(ctx, f, 1, false)
 	if err != nil {
 		return Push{}, err
 	}
 	return found[0], nil
 }
 
-func (s *Server) wait(ctx context.Context, f Filter, limit int) ([]Push, error) {
+func (s *Server) wait(ctx context.Context, f Filter, limit int, newestFirst bool) ([]Push, error) {
 	if s.rec == nil {
 		return nil, ErrLean
 	}
 	for {
-		found, changed := s.rec.find(&f, limit)
+		found, changed := s.rec.find(&f, limit, newestFirst)
 		if len(found) > 0 {
 			return found, nil
 		}
