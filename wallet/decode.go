@@ -114,6 +114,11 @@ func syntax(data []byte) error {
 	if json.Valid(data) {
 		return nil
 	}
+	if repaired, ok := RepairJSON(data); ok {
+		at := firstRepair(data, repaired)
+		next := bytes.TrimLeft(data[at+1:], " \t\r\n")[0]
+		return fmt.Errorf("%w: %s: there is a comma before %c", errNotObject, position(data, at), next)
+	}
 	var raw json.RawMessage
 	err := json.Unmarshal(data, &raw)
 	if bad, ok := errors.AsType[*json.SyntaxError](err); ok {

@@ -218,7 +218,7 @@ func TestNotJSON(t *testing.T) {
 		"{}\u00a0":                 "line 1",
 		"\xef\xbb\xbf{}":           "byte order mark",
 		"{\n \"a\": \"\xff\"}":     "line 2, column 8 is not UTF-8",
-		"{\"a\": 1,\n}":            "line 2, column 1",
+		"{\"a\": 1,\n}":            "line 1, column 8: there is a comma before }",
 		`{"a": 1} x`:               "line 1",
 		`{"formatVersion": 1`:      "unexpected end",
 		strings.Repeat("[", 20000): "depth",

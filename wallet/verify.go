@@ -61,8 +61,16 @@ func (p *Package) parse() {
 			p.read = append(p.read, bad)
 		}
 	}
-	pass, isPass := p.Files[filePass]
-	order, isOrder := p.Files[fileOrder]
+	readable := func(file string) (data []byte, there bool) {
+		data, there = p.Files[file]
+		repaired, changed := RepairJSON(data)
+		if there && changed {
+			p.read = append(p.read, Problem{Warning, file, "", "has a comma before } or ]", "take it out: it is no JSON, and nobody knows whether Wallet takes it"})
+		}
+		return repaired, there
+	}
+	pass, isPass := readable(filePass)
+	order, isOrder := readable(fileOrder)
 	var err error
 	switch {
 	case isPass:

@@ -97,6 +97,10 @@ func (a *app) walletPreview(f *walletPreviewFlags, path string) error {
 	if !ok {
 		return usage("%s has no pass.json; only passes are drawn", path)
 	}
+	if repaired, changed := wallet.RepairJSON(pass); changed {
+		pass = repaired
+		beside = append(beside, "pass.json has a comma before } or ], which is no JSON")
+	}
 	view, err := passview.New(pass, s.files, o)
 	if err != nil {
 		return &exitError{ExitRejected, trimmed{err}}
