@@ -7,8 +7,10 @@ import (
 )
 
 // drawn is how many fields of each list Wallet draws; what is more is dropped or
-// squeezed. Together counts secondary and auxiliary fields beside a square code.
-// (Archived "Wallet Developer Guide"; "Creating a poster generic pass".)
+// squeezed. Together counts secondary and auxiliary fields: a store card and a coupon
+// have one row for both, in which the secondary ones come first.
+// (Archived "Wallet Developer Guide"; "Creating a poster generic pass"; pictures of phones,
+// by which a generic pass has two rows also above a square code, against the guide.)
 type drawn struct{ header, primary, secondary, auxiliary, together, footer int }
 
 const drawnInRow = 4 // auxiliary fields of an event ticket
@@ -24,7 +26,7 @@ var drawnByStyle = map[string]drawn{
 
 // fields checks a style. Keys are unique within it; a pass that has posterGeneric
 // beside a classic style shows the same fields in both.
-func (c *checker) fields(name string, s *Style, squareCode bool) {
+func (c *checker) fields(name string, s *Style) {
 	at := (*place)(nil).at(name)
 	if name == StyleBoardingPass {
 		if s.TransitType == "" {
@@ -33,7 +35,7 @@ func (c *checker) fields(name string, s *Style, squareCode bool) {
 	} else if s.TransitType != "" {
 		c.error(at, "transitType", "leave it out, or use boardingPass", "belongs to boarding passes only")
 	}
-	c.counts(at, name, s, squareCode)
+	c.counts(at, name, s)
 	seen := map[string]string{}
 	for list, fields := range s.lists() {
 		for i := range fields {
@@ -42,11 +44,9 @@ func (c *checker) fields(name string, s *Style, squareCode bool) {
 	}
 }
 
-func (c *checker) counts(at *place, name string, s *Style, squareCode bool) {
+func (c *checker) counts(at *place, name string, s *Style) {
 	limit := drawnByStyle[name]
-	if name == StyleGeneric && squareCode {
-		limit.together = 4
-	}
+	oneRow := limit.together > 0 && limit.together == limit.secondary // for both lists
 	for _, list := range []struct {
 		key    string
 		fields int
@@ -59,16 +59,20 @@ func (c *checker) counts(at *place, name string, s *Style, squareCode bool) {
 		{"footerFields", len(s.FooterFields), limit.footer},
 	} {
 		switch {
-		case list.fields <= list.limit:
+		case list.fields <= list.limit, oneRow && (list.key == "secondaryFields" || list.key == "auxiliaryFields"):
 		case list.limit == 0:
 			c.warn(at, list.key, "move them to another list", "are not drawn on %s", name)
 		default:
 			c.warn(at, list.key, "move some to backFields", "has %d fields; Wallet draws %d on %s", list.fields, list.limit, name)
 		}
 	}
-	if n := len(s.SecondaryFields) + len(s.AuxiliaryFields); n > limit.together &&
-		len(s.SecondaryFields) <= limit.secondary && len(s.AuxiliaryFields) <= limit.auxiliary {
-		c.warn(at, "auxiliaryFields", "move some to backFields", "and secondaryFields have %d fields together; Wallet draws %d on %s", n, limit.together, name)
+	if n := len(s.SecondaryFields) + len(s.AuxiliaryFields); oneRow && n > limit.together {
+		key := "auxiliaryFields"
+		if len(s.AuxiliaryFields) == 0 {
+			key = "secondaryFields"
+		}
+		first := min(len(s.SecondaryFields), limit.together)
+		c.warn(at, key, "move some to backFields", "make %d fields with both lists together; Wallet draws one row of %d on %s: %d secondary and %d auxiliary", n, limit.together, name, first, limit.together-first)
 	}
 	var rows [2]int
 	for i := range s.AuxiliaryFields {

@@ -152,7 +152,7 @@ func (c *checker) style(p *Pass) {
 		if name != StylePosterGeneric {
 			classic = append(classic, name)
 		}
-		c.fields(name, *style, p.squareCode())
+		c.fields(name, *style)
 	}
 	switch {
 	case len(classic) > 1:
@@ -163,16 +163,6 @@ func (c *checker) style(p *Pass) {
 	case !slices.ContainsFunc(p.styleNames(), func(name string) bool { return len(p.Extra[name]) > 0 && string(p.Extra[name]) != "null" }):
 		c.error(nil, "", "add one of boardingPass, coupon, eventTicket, generic, storeCard", "has no style")
 	}
-}
-
-// squareCode reports whether the code that a device draws first is square, which
-// leaves less room for fields.
-func (p *Pass) squareCode() bool {
-	b := p.Barcode
-	if len(p.Barcodes) > 0 {
-		b = &p.Barcodes[0]
-	}
-	return b != nil && (b.Format == BarcodeQR || b.Format == BarcodeAztec)
 }
 
 func (p *Pass) styleNames() (names []string) {

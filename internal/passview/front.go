@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"slices"
 	"strings"
 
 	"golang.org/x/image/draw"
@@ -38,16 +39,22 @@ func (v *View) stripTall() float64 {
 	return 144
 }
 
-// rows are the rows of small fields, in the order of the style.
+// inRow is how many fields phones draw in a row of these styles.
+const inRow = 4
+
+// rows are the rows of small fields, in the order of the style, as phones draw them: a
+// store card and a coupon have one row for what comes first of both lists, an event ticket
+// has four fields in a row, and a generic pass two rows whatever its code.
 func (v *View) rows() [][]field {
 	rows := [][]field{v.secondary, v.auxiliary[0], v.auxiliary[1]}
-	switch {
-	case v.kind == boardingPass:
+	switch v.kind {
+	case boardingPass:
 		rows = [][]field{v.auxiliary[0], v.auxiliary[1], v.secondary}
-	case v.kind == coupon, v.kind == storeCard, v.kind == generic && v.code != nil && v.code.square():
-		// Wallet joins them, if they fit.
-		if joined := len(v.secondary) + len(v.auxiliary[0]); joined <= 4 {
-			rows = [][]field{append(append([]field{}, v.secondary...), v.auxiliary[0]...), v.auxiliary[1]}
+	case coupon, storeCard:
+		rows = [][]field{upTo(inRow, slices.Concat(v.secondary, v.auxiliary[0], v.auxiliary[1]))}
+	case eventTicket:
+		for i := range rows {
+			rows[i] = upTo(inRow, rows[i])
 		}
 	}
 	var filled [][]field
@@ -58,6 +65,8 @@ func (v *View) rows() [][]field {
 	}
 	return filled
 }
+
+func upTo(n int, list []field) []field { return list[:min(n, len(list))] }
 
 // codeSize is the white box around the barcode.
 func (v *View) codeSize() (w, h float64) {
@@ -230,7 +239,7 @@ func (p *front) drawHeader(text, label color.Color) {
 	if left := len(p.header) - len(shown); left > 0 {
 		p.notes.add("there is no room for %d of %d header fields", left, len(p.header))
 	}
-	for i := len(shown) - 1; i >= 0; i-- {
+	for i := range shown { // the first one is at the right
 		p.text(upper(shown[i].label), right, 26, widths[i], "right", name, label)
 		p.text(shown[i].text(), right, 46, widths[i], "right", value, text)
 		right -= widths[i] + 14
@@ -246,9 +255,21 @@ func (p *front) drawHeader(text, label color.Color) {
 	}
 }
 
+// From and to are of one size, small enough for both.
+const (
+	largestJourney = 46.0
+	leastJourney   = 12.0
+)
+
 // journey draws from and to, and the means between them.
 func (p *front) journey() {
 	column := (cardWidth - 2*margin - 56) / 2
+	size := largestJourney
+	for _, f := range upTo(2, p.primary) {
+		if w := p.faces.width(p.faces.drawable(f.text(), style{largestJourney, false}), style{largestJourney, false}); w > column {
+			size = max(leastJourney, min(size, math.Floor(largestJourney*column/w)))
+		}
+	}
 	for i, f := range p.primary {
 		x, align := margin, "left"
 		if i == 1 {
@@ -256,8 +277,8 @@ func (p *front) journey() {
 		} else if i > 1 {
 			break
 		}
-		p.text(f.label, x, p.y+16, column, align, style{11, true}, p.label)
-		p.text(f.text(), x, p.y+58, column, align, style{46, false}, p.foreground)
+		p.text(upper(f.label), x, p.y+16, column, align, style{11, true}, p.label)
+		p.text(f.text(), x, p.y+22+size*0.78, column, align, style{size, false}, p.foreground)
 	}
 	if len(p.primary) > 1 {
 		p.means(p.label, cardWidth/2-17, p.y+26, 34)
@@ -326,12 +347,13 @@ func (p *front) besideImage() {
 // row draws fields in columns as wide as they need: the first at the left, the last
 // at the right, unless they say otherwise.
 func (p *front) row(list []field, x, width, y float64) {
+	const gap = 10
 	value, name := style{17, false}, style{11, true}
 	natural := make([]float64, len(list))
 	total := 0.0
 	for i, f := range list {
 		w := max(p.faces.width(p.faces.drawable(f.text(), value), value), p.faces.width(p.faces.drawable(upper(f.label), name), name))
-		natural[i] = max(30, min(w, width)) + 10
+		natural[i] = max(30, min(w, width)) + gap
 		total += natural[i]
 	}
 	for i, f := range list {
@@ -343,14 +365,18 @@ func (p *front) row(list []field, x, width, y float64) {
 		if f.align == "left" || f.align == "center" || f.align == "right" {
 			align = f.align
 		}
+		room := w
+		if i < len(list)-1 {
+			room -= gap // what stands at the right of a column does not meet the next one
+		}
 		switch align {
 		case "center":
-			at += w / 2
+			at += room / 2
 		case "right":
-			at += w
+			at += room
 		}
-		p.text(upper(f.label), at, y+14, w-6, align, name, p.label)
-		p.text(f.text(), at, y+34, w-6, align, value, p.foreground)
+		p.text(upper(f.label), at, y+14, room, align, name, p.label)
+		p.text(f.text(), at, y+34, room, align, value, p.foreground)
 		x += w
 	}
 }
@@ -392,7 +418,8 @@ func (p *front) drawCode(box rect) {
 	draw.Draw(p.RGBA, at, img, img.Rect.Min, draw.Src)
 }
 
-func upper(s string) string { return strings.ToUpper(s) }
+// upper is how labels are written; ß has no capital letter there.
+func upper(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "ß", "ss")) }
 
 // means draws the means of transport into a square.
 func (p *front) means(with color.Color, x, y, size float64) {

@@ -9,7 +9,9 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 //go:embed page.css
@@ -144,7 +146,9 @@ func (v *View) htmlHeader(p *page) {
 	if v.kind != poster {
 		p.element("b", "", v.logoText)
 	}
-	p.fields(v.header[:min(maxHeader, len(v.header))])
+	shown := slices.Clone(upTo(maxHeader, v.header))
+	slices.Reverse(shown) // the first one is at the right
+	p.fields(shown)
 	p.close("header")
 }
 
@@ -164,13 +168,26 @@ func (v *View) htmlPoster(p *page) {
 	p.row(v.secondary)
 }
 
+// journeySize is the size of from and to in a page, by the number of their characters:
+// which font there is nobody knows before.
+func (v *View) journeySize() int {
+	const column, wide = 143.0, 0.62 // points, and of the size a character
+	size := largestJourney
+	for _, f := range upTo(2, v.primary) {
+		if n := utf8.RuneCountInString(f.text()); n > 0 {
+			size = min(size, column/(wide*float64(n)))
+		}
+	}
+	return int(max(leastJourney, size))
+}
+
 func (v *View) htmlClassic(p *page) {
 	p.image(v.backdrop, "backdrop blur")
 	v.htmlHeader(p)
 	first := v.primary[:min(1, len(v.primary))]
 	switch {
 	case v.kind == boardingPass:
-		p.open("div", "class", "journey")
+		p.open("div", "class", "journey", "style", fmt.Sprintf("--size: %dpx", v.journeySize()))
 		p.fields(first)
 		if len(v.primary) > 1 {
 			p.WriteString(svg(40, 40, v.label, func(o pen) { transitIcon(o, v.transit, 0, 0, 40) }))
