@@ -205,10 +205,14 @@ func (a *app) readObject(flag, path string) (any, error) {
 	return json.RawMessage(b), nil
 }
 
-// moment reads a time; none is the zero time.
+// moment reads a time; none is the zero time, and 0 is 1970, which for the end of an
+// activity means at once.
 func moment(flag, text string, now time.Time) (time.Time, error) {
-	if text == "" {
+	switch text {
+	case "":
 		return time.Time{}, nil
+	case "0":
+		return time.Unix(0, 0), nil
 	}
 	at, err := message.ParseTime(text, now)
 	if err != nil {

@@ -33,8 +33,8 @@ what it accepts and the device then drops without a word, and what looks like a
 mistake, each with the fix. FILE - is standard input. What is known besides, such
 as the push type and the topic, switches on the rules about it.
 
-The exit code is 3 if APNs would reject it, with --strict also if there is anything
-else to find fault with, else 0.`,
+The exit code is 3 if APNs would reject it, and with --strict if there is
+anything to find fault with; else 0.`,
 		Example: `  aviso lint push.json --push-type alert
   echo '{"aps":{}}' | aviso lint - --push-type background --priority 10 --json`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -104,8 +104,13 @@ func ParseTime(text string, now time.Time) (time.Time, error) {
 	return time.Unix(e.Unix(now), 0), nil
 }
 
-// parseLater reads a time to come. Its errors also name what else may be given there.
+// parseLater reads a time to come. Its errors also name what else may be given there, and
+// what to do with a time that is past.
 func parseLater(text, orElse, advice string) (Expiration, error) {
+	want := fmt.Sprintf("has to be %sa duration like 1h or 7d from now, a time like 2030-01-31T12:00:00Z, or UNIX seconds", orElse)
+	if advice == "" {
+		advice = "; it " + want
+	}
 	if at, err := strconv.ParseInt(text, 10, 64); err == nil {
 		switch {
 		case at < 0:
@@ -130,5 +135,5 @@ func parseLater(text, orElse, advice string) (Expiration, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return Expiration{given: true, at: at.Unix()}, nil
 	}
-	return Expiration{}, fmt.Errorf("has to be %sa duration like 1h or 7d from now, a time like 2030-01-31T12:00:00Z, or UNIX seconds", orElse)
+	return Expiration{}, errors.New(want)
 }
