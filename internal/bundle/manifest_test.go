@@ -30,7 +30,7 @@ func TestCheckManifest(t *testing.T) {
 		`{"a":"` + sha1A + `","b":"` + sha1Empty + `"`:                                 "cut short",
 		`{"a":"` + sha1A + `","b":`:                                                    "it is not JSON, at byte",
 		`{"a":"` + sha1A + `",7:`:                                                      "it is not JSON, at byte",
-		"\xef\xbb\xbf{}": "begins with a byte order mark",
+		"\xef\xbb\xbf{}":                                                               "begins with a byte order mark",
 		`["a"]`:                                                                        "it is not a JSON object",
 		``:                                                                             "it is not JSON",
 		`{}`:                                                                           "2 problems",
