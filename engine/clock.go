@@ -22,7 +22,7 @@ const (
 func (l *later) runClock(ctx context.Context) {
 	back := l.clockWasBack
 	last := time.Now()
-	for {
+	for ctx.Err() == nil {
 		if back {
 			l.engine.log.Warn("the clock was put back; what is to be tried again is tried now")
 			if err := l.putBack(ctx, time.Now()); err != nil {
@@ -31,9 +31,7 @@ func (l *later) runClock(ctx context.Context) {
 				continue
 			}
 		}
-		if pause(ctx, clockLook); ctx.Err() != nil {
-			return
-		}
+		pause(ctx, clockLook)
 		now := time.Now()
 		// Times that come from the clock alone have no monotonic reading.
 		back = now.Round(0).Sub(last.Round(0)) < now.Sub(last)-clockStep

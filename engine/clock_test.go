@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -50,5 +51,22 @@ func testClockPutBack(t *testing.T) {
 	}
 	if s := state(later.Message); s != Scheduled {
 		t.Errorf("what is for a time is %s", s)
+	}
+}
+
+// An engine that ends while that cannot be done waits for nothing.
+func TestClockPutBackAtTheEnd(t *testing.T) { virtually(t, testClockPutBackAtTheEnd) }
+
+func testClockPutBackAtTheEnd(t *testing.T) {
+	r := newRig(t, apnstest.StartMem(t))
+	l := r.later
+	r.close()
+	l.clockWasBack = true
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	began := time.Now()
+	l.runClock(ctx)
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("it took %v", took)
 	}
 }
