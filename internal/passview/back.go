@@ -55,7 +55,12 @@ type backLine struct {
 func (v *View) layBack(f *faces, p palette) (lines []backLine) {
 	const width = cardWidth - 2*margin
 	add := func(text string, s style, c color.NRGBA, most int) {
-		for _, l := range f.wrap(text, s, width, most) {
+		broken := f.wrap(text, s, width, most+1)
+		if len(broken) > most {
+			broken = f.wrap(text, s, width, most)
+			v.notes.add("a text of the back is cut after %d lines; the HTML page has all of it", most)
+		}
+		for _, l := range broken {
 			lines = append(lines, backLine{text: l, style: s, color: c, tall: s.points * 1.35})
 		}
 	}

@@ -15,6 +15,8 @@ func (v *View) newDesigns(doc, style object, f *formatter, images *pictures) {
 		v.posterEventTicket(tags, images)
 	case v.kind == boardingPass && slices.Contains(preferred, "semanticBoardingPass") && v.transit == "PKTransitTypeAir":
 		v.semanticBoardingPass(tags)
+	case v.kind == boardingPass && slices.Contains(preferred, "semanticBoardingPass"):
+		v.notes.add("the semantic boarding pass is not drawn: it is for transitType PKTransitTypeAir")
 	}
 }
 
@@ -135,12 +137,13 @@ func (v *View) semanticBoardingPass(s semantics) {
 		end("destinationCityName", "destinationAirportName", "destinationAirportCode"))
 	name := s.object.object("passengerName")
 	passenger := strings.TrimSpace(name.text("givenName") + " " + name.text("familyName"))
-	seat := ""
-	if list := s.list("seats"); len(list) > 0 {
-		if seat = list[0].text("seatNumber"); seat == "" {
-			seat = list[0].text("seatIdentifier")
+	var seats []string
+	for _, o := range s.list("seats") {
+		if name := seatName(o); name != "" {
+			seats = append(seats, name)
 		}
 	}
+	seat := strings.Join(seats, ", ")
 	flight := s.text("airlineCode") + " " + s.text("flightNumber")
 	v.header = slices.Concat(oneField("Flight", flight), s.field("Gate", "departureGate"))
 	v.auxiliary = [2][]field{slices.Concat(
@@ -148,4 +151,17 @@ func (v *View) semanticBoardingPass(s semantics) {
 		s.field("Terminal", "departureTerminal"), oneField("Arrives", clock("ArrivalDate", to...)))}
 	v.secondary = slices.Concat(oneField("Passenger", passenger), oneField("Seat", seat),
 		s.field("Group", "boardingGroup"), s.field("Class", "ticketFareClass"))
+}
+
+// seatName is row and seat as people say it: 52C, also where the row is part of the
+// number.
+func seatName(o object) string {
+	row, number := o.text("seatRow"), o.text("seatNumber")
+	switch {
+	case number == "":
+		return o.text("seatIdentifier")
+	case strings.HasPrefix(number, row):
+		return number
+	}
+	return row + number
 }

@@ -113,10 +113,13 @@ func (f *faces) fit(text string, s style, width, least float64) (string, style) 
 	return strings.TrimRight(string(runes), " ") + "…", s
 }
 
+// lineBreaks are all that ends a line (Unicode, chapter 5.8).
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
+
 // wrap breaks text into lines of at most width points, at spaces where there are
 // any, and at most lines of them; the last one ends in … if something is left out.
 func (f *faces) wrap(text string, s style, width float64, most int) (lines []string) {
-	for paragraph := range strings.Lines(strings.ReplaceAll(text, "\r\n", "\n")) {
+	for paragraph := range strings.Lines(lineBreaks.Replace(text)) {
 		words := strings.Split(f.drawable(strings.TrimRight(paragraph, "\n"), s), " ")
 		line := ""
 		for i := 0; i < len(words); i++ {

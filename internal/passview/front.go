@@ -294,8 +294,6 @@ func (p *front) overStrip() {
 	over := p.foreground
 	if p.strip != nil {
 		p.canvas.image(p.strip, band, true)
-	} else {
-		p.fill(band, mix(p.background, over, 0.1))
 	}
 	if len(p.primary) > 0 {
 		f := p.primary[0]

@@ -126,8 +126,8 @@ func (v *View) htmlFront(p *page) error {
 		class += " void"
 	}
 	p.open("div", "class", "shadow")
-	p.open("article", "class", class, "style", fmt.Sprintf("--background:%s;--foreground:%s;--label:%s;--footer:%s;--strip:%s;min-height:%gpx",
-		css(v.background), css(v.foreground), css(v.label), css(v.footerColor), css(mix(v.background, v.foreground, 0.1)), v.frontHeight()))
+	p.open("article", "class", class, "style", fmt.Sprintf("--background:%s;--foreground:%s;--label:%s;--footer:%s;min-height:%gpx",
+		css(v.background), css(v.foreground), css(v.label), css(v.footerColor), v.frontHeight()))
 	if v.kind == poster {
 		v.htmlPoster(p)
 	} else {

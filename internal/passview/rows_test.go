@@ -1,7 +1,10 @@
 package passview
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -95,5 +98,48 @@ func TestJourney(t *testing.T) {
 	}
 	if got := upper("Straße"); got != "STRASSE" {
 		t.Error(got)
+	}
+}
+
+func TestSeats(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"seatRow":"52","seatNumber":"C"}`: "52C", `{"seatRow":"52","seatNumber":"52C"}`: "52C", `{"seatNumber":"14A"}`: "14A",
+		`{"seatIdentifier":"7F"}`: "7F", `{}`: "",
+	} {
+		var o object
+		if err := json.Unmarshal([]byte(text), &o); err != nil {
+			t.Fatal(err)
+		}
+		if got := seatName(o); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Whatever ends a line in Unicode ends it in the picture, and a text that is cut is told.
+func TestBackOfManyLines(t *testing.T) {
+	f := newFaces(1, &notes{})
+	if got := f.wrap("one\rtwo\u2028three\u2029four\u0085five\r\nsix", backValue, 300, 10); len(got) != 6 {
+		t.Errorf("%q", got)
+	}
+	for n, noted := range map[int]bool{backLines: false, backLines + 1: true} {
+		v, err := New([]byte(`{"generic":{"backFields":[{"key":"b","value":`+strconv.Quote(strings.Repeat("x\n", n-1)+"x")+`}]}}`), nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.PNG(io.Discard, 1, Light); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(v.Notes(), "|"), "is cut after"); got != noted {
+			t.Errorf("%d lines: %q", n, v.Notes())
+		}
+	}
+}
+
+// A design that is preferred and not drawn is told, whatever the reason.
+func TestSemanticBoardingPassIsForFlights(t *testing.T) {
+	v, err := New([]byte(`{"preferredStyleSchemes":["semanticBoardingPass"],"boardingPass":{"transitType":"PKTransitTypeTrain"}}`), nil, Options{})
+	if err != nil || !strings.Contains(strings.Join(v.Notes(), "|"), "it is for transitType PKTransitTypeAir") {
+		t.Error(v, err)
 	}
 }
