@@ -131,6 +131,7 @@ func TestInvalidNotifications(t *testing.T) {
 		"urgent background":     {apns.Notification{DeviceToken: good, Payload: body, PushType: "background", Priority: 10}, "Priority", "use 5"},
 		"suffix missing":        {apns.Notification{DeviceToken: good, Payload: body, PushType: "voip", Topic: "com.example.app"}, "Topic", ".voip"},
 		"suffix twice":          {apns.Notification{DeviceToken: good, Payload: body, PushType: "voip", BundleID: "com.example.app.voip"}, "BundleID", "already ends"},
+		"alert to an MDM":       {apns.Notification{DeviceToken: good, Payload: []byte(`{"mdm":"M"}`), PushType: "alert", Topic: "com.apple.mgmt.External.0"}, "Topic", "belongs to push type mdm"},
 		"long suffix twice":     {apns.Notification{DeviceToken: good, Payload: body, PushType: "liveactivity", Topic: "com.example.app.push-type.liveactivity.push-type.liveactivity"}, "Topic", "twice"},
 		"blanks":                {apns.Notification{DeviceToken: good, Payload: []byte(`{"aps":{"alert":"` + strings.Repeat("x", 4000) + `"}}` + strings.Repeat("\n", 200))}, "Payload", "of which 200 are blanks"},
 		"suffix of another":     {apns.Notification{DeviceToken: good, Payload: body, PushType: "alert", Topic: "com.example.app.voip"}, "Topic", "voip"},

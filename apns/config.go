@@ -17,6 +17,7 @@ import (
 	"aviso.example/internal/h2"
 	"aviso.example/internal/pool"
 	"aviso.example/internal/proto"
+	"aviso.example/internal/roots"
 )
 
 // Environment is one of the two worlds that APNs consists of. A device token
@@ -238,7 +239,7 @@ func (cfg Config) check() (Config, endpoint, error) {
 		if where.roots, err = x509.SystemCertPool(); err != nil {
 			where.roots = x509.NewCertPool()
 		}
-		if !where.roots.AppendCertsFromPEM(cfg.ExtraRoots) {
+		if !roots.Add(where.roots, cfg.ExtraRoots) {
 			bad("ExtraRoots", "holds no certificate in PEM: it has to contain -----BEGIN CERTIFICATE-----, not a file name")
 		}
 	}

@@ -26,6 +26,9 @@ func TestWhatLooksLikeADeviceToken(t *testing.T) {
 		"null": "a program has for nothing", "undefined": "a program has for nothing", "(null)": "a program has for nothing",
 		"6f1c2d3e-0b1a-4c5d-8e9f-a0b1c2d3e4f5":                "UUID",
 		"https://web.push.apple.com/QOXiPyWYzyFGBSmlhAdgUKAZ": "Web Push",
+		"token:" + hex: "a name before it", "apns:" + hex: "a name before it",
+		"O" + hex[1:]: "O in place of 0", hex + "," + hex: "several device tokens", "[" + hex + "]": "in brackets", "%3C" + hex + "%3E": "part of a URL",
+		hex[:12] + "…": "cut for display", hex[:12] + "...": "cut for display", "[object Object]": "JavaScript", "<device-token>": "a placeholder",
 		"xyz": "hexadecimal digits only", " ": "hexadecimal digits only",
 	} {
 		p := apns.CheckDeviceToken(given)

@@ -206,6 +206,9 @@ func (n *Notification) topic(bundleID string, rule *proto.TypeRule) (topic strin
 		if rule != nil && rule.Type == PushTypeMDM && !strings.HasPrefix(named, proto.TopicPrefixMDM) {
 			return "", &Problem{"Topic", fmt.Sprintf("has to begin with %q for push type mdm: it is the UID of the MDM certificate's subject", proto.TopicPrefixMDM)}
 		}
+		if rule != nil && rule.Type != PushTypeMDM && strings.HasPrefix(named, proto.TopicPrefixMDM) {
+			return "", &Problem{"Topic", fmt.Sprintf("begins with %q, which belongs to push type mdm, but the push type is %s", proto.TopicPrefixMDM, rule.Type)}
+		}
 		if rule != nil && rule.TopicSuffix == "" && rule.Type != PushTypeMDM {
 			for _, other := range proto.TypeRules {
 				if other.TopicSuffix != "" && strings.HasSuffix(named, other.TopicSuffix) {
@@ -410,6 +413,18 @@ func looksLike(s string) string {
 		return "a device token with quotes or blanks around it: remove them"
 	case lower == "null" || lower == "nil" || lower == "undefined" || lower == "none" || lower == "(null)":
 		return "the word that a program has for nothing: the app had no device token"
+	case strings.Contains(trimmed, ",") && !strings.Contains(trimmed, "length"):
+		return "several device tokens: give each by itself"
+	case strings.HasPrefix(trimmed, "[object "):
+		return "what JavaScript prints of an object: take the member that has the device token"
+	case isHex(strings.Trim(trimmed, "[]()")):
+		return "a device token in brackets: remove them"
+	case strings.Contains(lower, "%3c") || strings.Contains(lower, "%20"):
+		return "a part of a URL: decode it first"
+	case strings.HasSuffix(trimmed, "…") || strings.HasSuffix(trimmed, "..."):
+		return "a device token that was cut for display: take all of it"
+	case strings.HasPrefix(trimmed, "<") && strings.ContainsAny(lower, "ghijklmnopqrstuvwxyz"):
+		return "a placeholder that was not replaced"
 	case strings.HasPrefix(lower, "0x") && isHex(trimmed[2:]):
 		return "a number in a program: remove 0x"
 	case strings.HasPrefix(trimmed, "Optional("):
@@ -424,6 +439,10 @@ func looksLike(s string) string {
 		return "the endpoint of a Web Push subscription: that is package webpush's, or aviso webpush"
 	case has("-") && isHex(strings.ReplaceAll(trimmed, "-", "")):
 		return "a UUID, perhaps a device identifier"
+	case len(trimmed) >= leastHex && isHex(trimmed[strings.LastIndexByte(trimmed, ':')+1:]) && len(trimmed)-strings.LastIndexByte(trimmed, ':') > leastHex:
+		return "a device token with a name before it: remove it"
+	case len(trimmed) >= leastHex && nearlyHex(trimmed):
+		return "a device token with a letter that is no digit, such as O in place of 0"
 	case strings.Contains(trimmed, ":") && isWord(strings.ReplaceAll(trimmed, ":", "")):
 		return "a Firebase registration, which APNs does not know"
 	case has(" <>") && isHex(strings.NewReplacer(" ", "", "<", "", ">", "").Replace(trimmed)):
@@ -432,6 +451,20 @@ func looksLike(s string) string {
 		return "base64: convert the bytes to hexadecimal digits"
 	}
 	return ""
+}
+
+// leastHex is how many digits tell a device token from a word.
+const leastHex = 32
+
+// nearlyHex says that all but two characters at most are hexadecimal digits.
+func nearlyHex(s string) bool {
+	others := 0
+	for i := range len(s) {
+		if hexValue[s[i]] > 15 {
+			others++
+		}
+	}
+	return others <= 2 && isWord(s) && !strings.Contains(s, "-")
 }
 
 func isHex(s string) bool {

@@ -7,20 +7,21 @@ import (
 	"net/url"
 	"regexp"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 var (
 	// armour matches the lines that begin and end a PEM block (RFC 7468 section 3), also
 	// where mail or chat made dashes of another kind of theirs, or a blank that does not
 	// break.
-	armour = regexp.MustCompile(`\p{Pd}+(BEGIN|END)[ \x{a0}]+([A-Z0-9](?:[A-Z0-9 \x{a0}]*[A-Z0-9])?)[ \x{a0}]*\p{Pd}+`)
+	armour = regexp.MustCompile(`(?i)\p{Pd}+(BEGIN|END)[ \x{a0}]+([A-Z0-9](?:[A-Z0-9 \x{a0}]*[A-Z0-9])?)[ \x{a0}]*\p{Pd}+`)
 	// breaks are what becomes of line breaks: literal \n, with a backslash more for each
 	// layer of JSON around it, in URLs and in HTML.
-	breaks = regexp.MustCompile(`(?i)\\+[rn]|%0[ad]|<br ?/?>|\r|; ?`)
+	breaks = regexp.MustCompile(`(?i)\\+[rn]|\\+u000[ad]|%0[ad]|&#(?:10|13|x0?[ad]);|</?(?:br|p|div) ?/?>|\r|; ?`)
 	// escapes are those of a URL, which stand in no file as it was made.
-	escapes = regexp.MustCompile(`(?i)%(2[0bf]|3d)`)
+	escapes = regexp.MustCompile(`(?i)%(2[05bf]|3d)`)
 	// invisible are characters that have no width, as web pages and editors leave them.
-	invisible = regexp.MustCompile(`[\x{200b}-\x{200d}\x{2060}\x{feff}]`)
+	invisible = regexp.MustCompile(`[\x{ad}\x{200b}-\x{200d}\x{2060}\x{feff}]`)
 	blanks    = regexp.MustCompile(`[\x{a0}\x{2007}\x{202f}]`)
 )
 
@@ -39,7 +40,10 @@ func unwrap(data []byte) []byte {
 		if isDER(data) {
 			return data
 		}
-		if armour.Match(data) && !escapes.Match(data) && bytes.Contains(data, []byte("BEGIN")) {
+		if utf8.Valid(data) {
+			data = invisible.ReplaceAll(data, nil)
+		}
+		if armour.Match(data) && !escapes.Match(data) && bytes.Contains(bytes.ToUpper(data), []byte("BEGIN")) {
 			return tidyPEM(data)
 		}
 		inner := unpack(data)
@@ -113,13 +117,14 @@ func decodeUTF16(data []byte) []byte {
 // and empty lines. Empty lines must go because encoding/pem takes a header
 // (Proc-Type) only on the very next line.
 func tidyPEM(data []byte) []byte {
-	data = invisible.ReplaceAll(data, nil)
 	data = blanks.ReplaceAll(data, []byte(" "))
-	data = armour.ReplaceAll(data, []byte("\n-----$1 $2-----\n"))
+	data = armour.ReplaceAllFunc(data, func(line []byte) []byte {
+		return bytes.ToUpper(armour.ReplaceAll(line, []byte("\n-----$1 $2-----\n")))
+	})
 	data = breaks.ReplaceAll(data, []byte("\n"))
 	tidy := make([]byte, 0, len(data))
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
-		if line = bytes.Trim(line, " \t\\"); len(line) > 0 { // RTF ends lines like that
+		if line = bytes.Trim(line, " \t\\>"); len(line) > 0 { // RTF ends lines like that, mail begins them so
 			tidy = append(tidy, line...)
 			tidy = append(tidy, '\n')
 		}
@@ -131,7 +136,7 @@ func tidyPEM(data []byte) []byte {
 // alphabet, with or without padding, or returns nil. The result must be DER, PEM, base64
 // again or UTF-16, so that a short word is not taken for base64.
 func decodeBase64(data []byte) []byte {
-	data = breaks.ReplaceAll(invisible.ReplaceAll(data, nil), nil)
+	data = breaks.ReplaceAll(data, nil)
 	plain := decodeBase64With(data, "")
 	if plain == nil || !isCut(plain) {
 		return plain

@@ -13,6 +13,7 @@ import (
 
 	"aviso.example/apns"
 	"aviso.example/auth"
+	"aviso.example/internal/roots"
 )
 
 // Config is what a Client is made of. Certificate and Endpoint are required;
@@ -171,7 +172,7 @@ func checkIdentity(certificate *auth.Certificate, address string, extraRoots []b
 		if e.roots, err = x509.SystemCertPool(); err != nil {
 			e.roots = x509.NewCertPool()
 		}
-		if !e.roots.AppendCertsFromPEM(extraRoots) {
+		if !roots.Add(e.roots, extraRoots) {
 			bad("ExtraRoots", "holds no certificate in PEM: it has to contain -----BEGIN CERTIFICATE-----, not a file name")
 		}
 	}

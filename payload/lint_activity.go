@@ -1,9 +1,10 @@
 package payload
 
 import (
-	"bytes"
 	"math"
-	"slices"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -81,9 +82,12 @@ func (r *lintRun) dates(at int, timestamp float64) {
 				r.at(CodeActivityDate, i, "a time as text, which a Swift Date does not decode; the device drops the push",
 					"send seconds since 2001-01-01 00:00:00 UTC (SwiftDate does), unless the property is a String")
 			}
+			if n, err := strconv.ParseFloat(string(r.doc.text(i)), 64); err == nil && isNearPresent(n, timestamp) {
+				r.at(CodeActivityDate, i, "a time as text, which a Swift Date does not decode; the device drops the push",
+					"send seconds since 2001-01-01 00:00:00 UTC (SwiftDate does), unless the property is a String")
+			}
 		case kindNumber:
-			n := r.doc.number(i)
-			if near := nearPresent.Seconds(); timestamp > firstSecond && timestamp < lastSecond && (math.Abs(n-timestamp) < near || math.Abs(n/1000-timestamp) < near) {
+			if isNearPresent(r.doc.number(i), timestamp) {
 				r.at(CodeActivityDateEpoch, i, "close to the present in time counted from 1970; a Swift Date counts seconds from 2001 and would be 31 years off or more",
 					"send seconds since 2001-01-01 00:00:00 UTC (SwiftDate does), unless the app decodes it otherwise or it is no time")
 			}
@@ -91,28 +95,38 @@ func (r *lintRun) dates(at int, timestamp float64) {
 	}
 }
 
+// isNearPresent says that a number is close to a timestamp, in seconds, milliseconds or
+// microseconds since 1970.
+func isNearPresent(n, timestamp float64) bool {
+	if timestamp <= firstSecond || timestamp >= lastSecond {
+		return false
+	}
+	for _, unit := range []float64{1, 1e3, 1e6} {
+		if math.Abs(n/unit-timestamp) < nearPresent.Seconds() {
+			return true
+		}
+	}
+	return false
+}
+
 // nearPresent is how far from the timestamp a number is taken for a time.
 const nearPresent = 31 * 24 * time.Hour
 
-// times are how languages write a time as text: RFC 3339 and what comes close to it in
-// Python, Ruby, Java and shells, and the dates of HTTP and mail.
-var times = []string{
-	time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "20060102T150405Z0700", "20060102T150405",
-	"2006-01-02 15:04:05", "2006-01-02 15:04:05 MST", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 Z0700",
-	time.RFC1123, time.RFC1123Z, time.RFC850, time.ANSIC, time.UnixDate, time.RubyDate,
-}
+// times are how languages write a time as text: ISO 8601 and what comes close to it, with
+// or without separators, fraction and zone (Python, Ruby, Java, Go, databases, shells); a
+// day of the week before it (HTTP, mail, C, JavaScript); and what Americans read.
+var times = regexp.MustCompile(`(?i)^(?:` +
+	`\d{4}-?\d{2}-?\d{2}[T ]\d{2}:?\d{2}(?::?\d{2}(?:[.,]\d+)?)?(?: ?(?:Z|[+-]\d{2}(?::?\d{2})?|[A-Z]{3,5}))?(?: ?[A-Z]{3,5})?(?:\[[\w/+-]+\])?` +
+	`|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w -]{3,20}\d{2}:\d{2}:\d{2}(?:[ \w+:()-]*)` +
+	`|\d{1,2}/\d{1,2}/\d{4},? \d{1,2}:\d{2}(?::\d{2})?(?: ?[AP]M)?` +
+	`|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}, \d{4},? (?:at )?\d{1,2}:\d{2}(?::\d{2})?(?: ?[AP]M)?` +
+	`)$`)
 
 // isTime reports whether a text is a time with a date. A date alone is not looked for: it
 // is a text in many apps.
 func isTime(text []byte) bool {
-	const shortest, longest = len("20060102T150405"), 48
-	if len(text) < shortest || len(text) > longest || !bytes.ContainsAny(text, "Tt:") {
-		return false
-	}
-	return slices.ContainsFunc(times, func(layout string) bool {
-		_, err := time.Parse(layout, string(text))
-		return err == nil
-	})
+	const shortest, longest = len("20060102T1504"), 80
+	return len(text) >= shortest && len(text) <= longest && times.Match(text)
 }
 
 // inputs applies the rules about the two sources of updates.
@@ -149,7 +163,7 @@ func (r *lintRun) keysByEvent(aps int, event string) {
 			switch {
 			case !r.present(at):
 				r.missing(CodeActivityStart, aps, key, "Apple requires it to start a Live Activity", "add "+key)
-			case key == "attributes-type" && r.doc.nodes[at].kind == kindString && !r.says(at):
+			case key == "attributes-type" && r.doc.nodes[at].kind == kindString && strings.TrimSpace(string(r.doc.text(at))) == "":
 				r.at(CodeActivityStart, at, "empty, so no type of the app is named", "give the name of the Swift type of the attributes")
 			case key == "alert" && r.doc.nodes[at].kind == kindString && r.says(at):
 				r.at(CodeActivityAlert, at, "a text, where Apple documents an object for a Live Activity", `write {"title":…,"body":…}`)

@@ -3,6 +3,7 @@ package payload
 import (
 	"bytes"
 	"math"
+	"strings"
 	"unicode"
 )
 
@@ -74,7 +75,9 @@ func (r *lintRun) says(at int) bool {
 // no width.
 func (r *lintRun) blank(alert int) bool {
 	seen := func(at int) bool {
-		return r.says(at) && bytes.ContainsFunc(r.doc.text(at), func(c rune) bool { return !unicode.IsSpace(c) && !unicode.Is(unicode.Cf, c) })
+		return r.says(at) && bytes.ContainsFunc(r.doc.text(at), func(c rune) bool {
+			return !unicode.In(c, unicode.White_Space, unicode.Cf, unicode.Mn) && !strings.ContainsRune("\u2800\u3164\u115f\u1160\uffa0", c)
+		})
 	}
 	return r.hasText(alert) && !r.anyText(alert, seen)
 }

@@ -169,6 +169,9 @@ var lintCases = []lintCase{
 	{code: payload.CodeActivityStart, t: "liveactivity", bad: activity(`"event":"start","attributes-type":"","attributes":{},"alert":{"title":"x"}`), path: "/aps/attributes-type", good: start(`"alert":{"title":"x"}`)},
 	{code: payload.CodeActivityAlert, t: "liveactivity", bad: start(`"alert":"x"`), path: "/aps/alert", good: start(`"alert":{"title":"x"}`)},
 	{code: payload.CodeBlankText, t: "liveactivity", bad: start(`"alert":{"body":" "}`), path: "/aps/alert", good: start(`"alert":{"body":"x"}`)},
+	{code: payload.CodeBlankText, t: "alert", bad: `{"aps":{"alert":"\u2800\ufe0f\u3164"}}`, path: "/aps/alert", good: hi},
+	{code: payload.CodeActivityStart, t: "liveactivity", bad: activity(`"event":"start","attributes-type":" ","attributes":{},"alert":{"title":"x"}`), path: "/aps/attributes-type", good: start(`"alert":{"title":"x"}`)},
+	{code: payload.CodeActivityDateEpoch, t: "liveactivity", bad: update(`{"at":1732203600000000}`), path: "/aps/content-state/at", good: update(`{"at":17322036000000000}`)},
 	{code: payload.CodeBlankText, t: "alert", bad: `{"aps":{"alert":"  "}}`, path: "/aps/alert", good: hi},
 	{code: payload.CodeBlankText, t: "alert", bad: `{"aps":{"alert":"\u200b\u00a0"}}`, path: "/aps/alert", good: `{"aps":{"alert":"\u200b."}}`},
 	{code: payload.CodeBlankText, t: "alert", bad: `{"aps":{"alert":{"title":"","body":"\n"},"sound":"default"}}`, path: "/aps/alert", good: `{"aps":{"alert":{"title":" ","loc-key":"K"}}}`},
@@ -331,6 +334,10 @@ func TestTimesAsText(t *testing.T) {
 		"2026-11-22T08:00:00Z": true, "2026-11-22T08:00:00": true, "2026-11-22T08:00:00.123456": true, "2026-11-22 08:00:00 UTC": true,
 		"2026-11-22T08:00:00+0100": true, "2026-11-22T08:00Z": true, "20261122T080000Z": true, "Sun, 22 Nov 2026 08:00:00 GMT": true,
 		"2026-11-22 08:00:00": true, "2026-11-22 08:00:00.123456+00:00": true, "2026-11-22 08:00:00 +0100": true, "Sun Nov 22 08:00:00 2026": true,
+		"2026-11-22 08:00:00+00": true, "2026-11-22T08:00:00+01": true, "Sun Nov 22 2026 08:00:00 GMT+0100 (Central European Standard Time)": true,
+		"2026-11-22 08:00:00.123 +0000 UTC": true, "2026-11-22T08:00:00+01:00[Europe/Berlin]": true, "2026-11-22T08:00+0100": true,
+		"2026-11-22t08:00:00z": true, "2026-11-22 08:00": true, "11/22/2026 08:00:00": true, "Nov 22, 2026, 8:00:00 AM": true, "1732203600": true, "1732203600123": true,
+		"Sunday, 22-Nov-26 08:00:00 GMT": true, "Sunday at 8, gate B42": false, "1732": false, "2026-11-22 to 2026-11-23": false,
 		"2026-11-22": false, "08:00": false, "Gate B42, 08:00:00": false, "": false, "20261122080000": false, "A1:B2:C3:D4:E5:F6": false,
 	} {
 		found := payload.Lint("liveactivity", []byte(update(`{"at":`+strconv.Quote(text)+`}`)))

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	trust "aviso.example/internal/roots"
 )
 
 // Config is what a Client is made of. Key and Subject are required; everything
@@ -103,7 +105,7 @@ func (c Config) withDefaults() (Config, *tls.Config, error) {
 		if err != nil {
 			roots = x509.NewCertPool()
 		}
-		if !roots.AppendCertsFromPEM(c.ExtraRoots) {
+		if !trust.Add(roots, c.ExtraRoots) {
 			p.add("ExtraRoots", "has no certificate in PEM")
 		}
 		secure.RootCAs = roots

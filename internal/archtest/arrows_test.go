@@ -45,7 +45,7 @@ var layers = []struct {
 		[]string{
 			"internal/archtest", "internal/await", "internal/bundle", "internal/cms", "internal/cmstest", "internal/cputime", "internal/endwith",
 			"internal/endwith/endwithtest", "internal/keyindex", "internal/listen", "internal/memnet", "internal/passsample", "internal/passview", "internal/proto",
-			"internal/retryafter", "internal/secret", "internal/service", "internal/suggest",
+			"internal/retryafter", "internal/roots", "internal/secret", "internal/service", "internal/suggest",
 		},
 	},
 }

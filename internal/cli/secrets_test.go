@@ -145,17 +145,17 @@ func TestKeyAnywhereOnTheCommandLine(t *testing.T) {
 			if kind, _ := pflag.UnquoteUsage(flag); slices.Contains(textValues, kind) || flag.NoOptDefVal != "" {
 				return
 			}
-			for _, secret := range given {
-				try(secret, with("--"+flag.Name, secret)...)
-				try(secret, with("--"+flag.Name+"="+secret)...)
-			}
+			// One form each: a command line costs a millisecond, and what is recognised is
+			// package secret's business.
+			try(given[0], with("--"+flag.Name, given[0])...)
+			try(given[3], with("--"+flag.Name+"="+given[3])...)
 		})
 		for _, sub := range cmd.Commands() {
 			walk(sub, with(sub.Name()))
 		}
 	}
 	walk((&app{}).root(), nil)
-	if tried < 1000 {
+	if tried < 500 {
 		t.Errorf("%d command lines were tried; commands are missing", tried)
 	}
 	if _, out := run("send", "--body", text); !strings.Contains(out, "--sandbox") {
