@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -64,7 +63,7 @@ func (l *later) putBack(ctx context.Context, now time.Time) error {
 		}
 		moves.Go(func() error {
 			msg, c, err := l.at(ctx, subject)
-			if err != nil || c == nil || !writtenAfter(msg, now) {
+			if err != nil || c == nil || !msg.Time.After(now) {
 				return err
 			}
 			return l.earlier(ctx, subject)
@@ -72,8 +71,6 @@ func (l *later) putBack(ctx context.Context, now time.Time) error {
 	}
 	return moves.Wait()
 }
-
-func writtenAfter(msg *jetstream.RawStreamMsg, now time.Time) bool { return msg.Time.After(now) }
 
 // isFirstRound says that a subject is of notifications that were not tried yet; see
 // laterSubject.

@@ -33,10 +33,11 @@ func warningsOf(n *apns.Notification, bundleID string, environment apns.Environm
 	if at, ok := n.Expiration.Time(); ok {
 		l.Expiration = new(at.Unix())
 	}
-	if l.Topic == "" && n.EffectivePushType(bundleID) == "" {
+	pushType := n.EffectivePushType(bundleID) // which may have to read the payload
+	if l.Topic == "" && pushType == "" {
 		l.Topic = bundleID // a pass, whose payload is empty for good reason
 	}
-	for _, f := range l.Lint(n.EffectivePushType(bundleID), n.Payload) {
+	for _, f := range l.Lint(pushType, n.Payload) {
 		list = append(list, Warning{Severity: f.Severity.String(), Code: string(f.Code), Path: f.Path, Message: f.Message, Fix: f.Fix})
 	}
 	return list
